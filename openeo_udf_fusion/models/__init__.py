@@ -1,0 +1,1 @@
+"""The networks, their cards and their weights: torch inside, numpy at the seam."""

@@ -1,0 +1,1 @@
+"""The public function of each process: cube in, cube out."""

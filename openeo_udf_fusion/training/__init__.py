@@ -1,0 +1,1 @@
+"""Training data, losses, masks, and one readable script per system."""

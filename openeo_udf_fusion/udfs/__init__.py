@@ -1,0 +1,1 @@
+"""The text of each UDF, as it is shipped to a backend."""

@@ -1,0 +1,1 @@
+"""The process graph of each published user-defined process."""
