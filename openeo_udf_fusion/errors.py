@@ -169,6 +169,76 @@ class InvalidToken(FusionError, PermissionError):
     status = 403
 
 
+class InvalidAuthenticationScheme(FusionError, PermissionError):
+    """The Authorization header is neither `Basic ...` nor `Bearer basic//...`, where one of them is needed."""
+
+    code = "AuthenticationSchemeInvalid"
+    status = 403
+
+
+class ForbiddenOrigin(FusionError, PermissionError):
+    """A web page, or a host name, from elsewhere talks to a server that asks for no credentials."""
+
+    code = "PermissionsInsufficient"
+    status = 403
+
+
+class InvalidRequest(FusionError, ValueError):
+    """The request's body or query is not what the endpoint takes."""
+
+    code = "RequestInvalid"
+    status = 400
+
+
+class InvalidContentType(FusionError, ValueError):
+    """The request's body is not sent as JSON."""
+
+    code = "ContentTypeInvalid"
+    status = 400
+
+
+class RequestTooLarge(FusionError, ValueError):
+    """The request's body is larger than the server takes."""
+
+    code = "RequestTooLarge"
+    status = 413
+
+
+class MissingProcessGraph(FusionError, ValueError):
+    """A process is sent without its process graph."""
+
+    code = "ProcessGraphMissing"
+    status = 400
+
+
+class EmptyUpdate(FusionError, ValueError):
+    """A PATCH changes nothing."""
+
+    code = "NoDataForUpdate"
+    status = 400
+
+
+class ReadOnlyProperty(FusionError, ValueError):
+    """A PATCH wants to change what only the server sets."""
+
+    code = "PropertyNotEditable"
+    status = 400
+
+
+class UnknownFile(FusionError, LookupError):
+    """The job has no result file of that name."""
+
+    code = "FileNotFound"
+    status = 404
+
+
+class ExpiredLink(FusionError, PermissionError):
+    """The signed link to a result has expired."""
+
+    code = "ResultLinkExpired"
+    status = 410
+
+
 class UnknownJob(FusionError, LookupError):
     """There is no batch job of that id."""
 
@@ -180,6 +250,13 @@ class JobLocked(FusionError, RuntimeError):
     """The job is queued or running and cannot be changed."""
 
     code = "JobLocked"
+    status = 400
+
+
+class JobNotStarted(FusionError, RuntimeError):
+    """The job's results are asked for before it was started."""
+
+    code = "JobNotStarted"
     status = 400
 
 
