@@ -170,7 +170,7 @@ class InvalidToken(FusionError, PermissionError):
 
 
 class InvalidAuthenticationScheme(FusionError, PermissionError):
-    """The Authorization header is neither `Basic ...` nor `Bearer basic//...`, where one of them is needed."""
+    """The Authorization header is not of the scheme (`Basic`, or `Bearer basic//`) that is needed."""
 
     code = "AuthenticationSchemeInvalid"
     status = 403
