@@ -1,0 +1,137 @@
+"""The application: settings and an executor in, an openEO API out."""
+
+import fcntl
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TextIO
+
+from fastapi import Depends, FastAPI
+
+import openeo_udf_fusion
+from openeo_udf_fusion import udps
+from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local import executor as local_executor
+from openeo_udf_fusion.local import standard
+from openeo_udf_fusion.local.executor import Workspace
+from openeo_udf_fusion.local.fetch import fetch_json
+from openeo_udf_fusion.local.server import (
+    auth,
+    discovery,
+    job_endpoints,
+    processing,
+    result_endpoints,
+    user_processes,
+)
+from openeo_udf_fusion.local.server.cross_origin import CrossOrigin
+from openeo_udf_fusion.local.server.executors import Executor
+from openeo_udf_fusion.local.server.jobs import JobStore
+from openeo_udf_fusion.local.server.responses import AsciiJsonResponse, install_error_handlers
+from openeo_udf_fusion.local.server.settings import Settings
+from openeo_udf_fusion.local.server.signed_links import LinkSigner
+from openeo_udf_fusion.local.server.storage import storage_failed
+from openeo_udf_fusion.local.server.worker import Worker
+
+
+def create_app(settings: Settings, executor: Executor = local_executor) -> FastAPI:
+    """Assemble the server; its worker runs between startup and shutdown of the application.
+
+    Parameters
+    ----------
+    settings
+        Folders and credentials.
+    executor
+        What runs process graphs: `local.executor`, or something that looks like it.
+
+    Raises
+    ------
+    InvalidParameter
+        When another server uses the same state folder.
+    StorageFailed
+        When the state folder cannot be made.
+    """
+    lock = _lock_state(settings.state)
+    scratch = settings.state / "scratch"
+    # Nobody else works here now, so what an earlier server left half-done can go.
+    shutil.rmtree(scratch, ignore_errors=True)
+
+    predefined = predefined_processes()
+    stored = user_processes.UserProcesses(settings.state / "process_graphs")
+    workspace = Workspace(data=settings.data, definitions=definitions(stored, predefined), fetch=fetch_json)
+    jobs = JobStore(settings.state / "jobs")
+    worker = Worker(jobs, executor, workspace, scratch)
+    synchronous = processing.Processing(executor, workspace, scratch)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        worker.start()
+        yield
+        synchronous.stop()
+        worker.stop()
+        lock.close()
+
+    app = FastAPI(
+        title="openeo-udf-fusion",
+        version=openeo_udf_fusion.__version__,
+        default_response_class=AsciiJsonResponse,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    install_error_handlers(app)
+    app.add_middleware(CrossOrigin, guarded=settings.open)
+    authenticator = auth.Authenticator(settings)
+    signer = LinkSigner(settings.state / "link_secret.json", settings.link_lifetime_s)
+    app.include_router(discovery.router(settings.data, predefined))
+    app.include_router(auth.router(authenticator))
+    app.include_router(processing.validation_router(synchronous, settings.max_body_bytes))
+    app.include_router(result_endpoints.router(jobs, authenticator, signer))
+    for routes in (
+        auth.account_router(authenticator),
+        user_processes.router(stored, settings.max_body_bytes),
+        processing.result_router(synchronous, settings.max_body_bytes),
+        job_endpoints.router(jobs, worker, settings.max_body_bytes),
+    ):
+        app.include_router(routes, dependencies=[Depends(authenticator.require)])
+    return app
+
+
+def predefined_processes() -> dict[str, Json]:
+    """The processes of GET /processes by id: the standard ones, and this project's with their graphs."""
+    found = dict(standard.specifications())
+    for process_id, process in udps.definitions(udps.EMBEDDED).items():
+        found[process_id] = process
+    return found
+
+
+def definitions(
+    stored: user_processes.UserProcesses, predefined: Mapping[str, Json]
+) -> Callable[[str, str | None], Json | None]:
+    """Who defines a process: the user's own ones go first, `"user"` and `"backend"` choose."""
+
+    def find(process_id: str, namespace: str | None) -> Json | None:
+        own = stored.find(process_id) if namespace in (None, "user") else None
+        if own is not None or namespace == "user":
+            return own
+        process = predefined.get(process_id) if namespace in (None, "backend") else None
+        return process if process is not None and "process_graph" in process else None
+
+    return find
+
+
+def _lock_state(state: Path) -> TextIO:
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        file = (state / "lock").open("a", encoding="ascii")
+    except OSError as error:
+        raise storage_failed(error) from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise InvalidParameter(
+            f"another server uses the state folder {state}; stop it, or name another"
+        ) from None
+    return file

@@ -1,0 +1,205 @@
+"""The request bodies, read with a limit and checked strictly."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
+
+from openeo_udf_fusion.errors import (
+    InvalidContentType,
+    InvalidGraph,
+    InvalidRequest,
+    MissingProcessGraph,
+    RequestTooLarge,
+)
+from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.server.responses import describe_problem
+
+LogLevel: TypeAlias = Literal["error", "warning", "info", "debug"]
+Budget: TypeAlias = Annotated[float, Field(ge=0)]
+ProcessId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+
+MAX_DEPTH = 200
+"""Nesting of a body; whoever walks through a process graph recursively is safe below it."""
+
+
+class Body(BaseModel):
+    """Strict about the known properties; the unknown ones are kept, as the API allows."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    def given(self) -> Json:
+        """The properties that the client sent, as JSON."""
+        return self.model_dump(exclude_unset=True, by_alias=True)
+
+
+class Node(Body):
+    """One node of a process graph."""
+
+    process_id: ProcessId
+    arguments: Json
+    namespace: str | None = None
+    result: bool = False
+    description: str | None = None
+
+
+class Schema(Body):
+    """One JSON schema of a parameter; its keywords are the executor's business."""
+
+
+class Parameter(Body):
+    """One parameter of a user-defined process."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+    description: str
+    parameter_schema: Annotated[Schema | list[Schema], Field(alias="schema")]
+    optional: bool = False
+    deprecated: bool = False
+    experimental: bool = False
+
+
+class Returns(Body):
+    """What a process returns."""
+
+    description: str | None = None
+    parameter_schema: Annotated[Schema | list[Schema], Field(alias="schema")]
+
+
+class Link(Body):
+    """A link to another resource."""
+
+    href: str
+    rel: str
+    type: str | None = None
+    title: str | None = None
+
+
+class Process(Body):
+    """A process graph, with or without metadata."""
+
+    process_graph: Annotated[dict[str, Node], Field(min_length=1)]
+    id: str | None = None
+    summary: str | None = None
+    description: str | None = None
+    parameters: list[Parameter] | None = None
+    returns: Returns | None = None
+    categories: list[str] | None = None
+    deprecated: bool = False
+    experimental: bool = False
+    links: list[Link] | None = None
+
+
+class ResultRequest(Body):
+    """POST /result."""
+
+    process: Process
+    plan: str | None = None
+    budget: Budget | None = None
+    log_level: LogLevel = "info"
+    job_options: Json | None = None
+
+
+class JobRequest(ResultRequest):
+    """POST /jobs."""
+
+    title: str | None = None
+    description: str | None = None
+
+
+class JobUpdate(Body):
+    """PATCH /jobs/{job_id}."""
+
+    title: str | None = None
+    description: str | None = None
+    process: Process | None = None
+    plan: str | None = None
+    budget: Budget | None = None
+    log_level: LogLevel | None = None
+    job_options: Json | None = None
+
+
+AnyBody = TypeVar("AnyBody", bound=Body)
+
+
+def reader(model: type[AnyBody], max_bytes: int) -> Callable[[Request], Awaitable[AnyBody]]:
+    """A FastAPI dependency that reads one kind of body.
+
+    Raises
+    ------
+    InvalidContentType, RequestTooLarge, InvalidRequest, MissingProcessGraph, InvalidGraph
+        From the dependency.
+    """
+
+    async def read(request: Request) -> AnyBody:
+        media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if media_type != "application/json" and not media_type.endswith("+json"):
+            raise InvalidContentType(f"the body must be application/json, it came as {media_type!r}")
+        return parse(model, await _read_bytes(request, max_bytes))
+
+    return read
+
+
+def parse(model: type[AnyBody], text: bytes) -> AnyBody:
+    """Check a body; see `reader` for the errors."""
+    value = _decode(text)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        where = {tuple(p for p in problem["loc"] if p != "process") for problem in problems}
+        message = "; ".join(describe_problem({"loc": p["loc"], "msg": p["msg"]}) for p in problems[:5])
+        if any(path == ("process_graph",) for path in where) and _lacks_graph(value):
+            raise MissingProcessGraph(f"the process has no process graph: {message}") from None
+        if any(path[:1] == ("process_graph",) for path in where):
+            raise InvalidGraph(f"the process graph is not well formed: {message}") from None
+        raise InvalidRequest(f"the request's body is not what this endpoint takes: {message}") from None
+
+
+def _lacks_graph(value: JsonValue) -> bool:
+    process = value.get("process", value) if isinstance(value, dict) else value
+    return isinstance(process, dict) and "process_graph" not in process
+
+
+async def _read_bytes(request: Request, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > max_bytes:
+                raise RequestTooLarge(
+                    f"the request's body is larger than the {max_bytes} bytes that are read here"
+                )
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise InvalidRequest("the client hung up before the whole body had come") from None
+    return b"".join(chunks)
+
+
+def _decode(text: bytes) -> JsonValue:
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the request's body is not JSON: {error}") from None
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise InvalidRequest(
+                f"the request's body is nested deeper than the {MAX_DEPTH} levels that are read here"
+            )
+        level = [child for parent in level for child in _children(parent)]
+    return value
+
+
+def _children(value: JsonValue) -> list[JsonValue]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _no_constant(name: str) -> JsonValue:
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,295 @@
+"""Batch jobs on disk: what they are, and which change of status may follow which.
+
+    created -> queued -> running -> finished | error | canceled    (queue again: from any of the last three)
+
+`<folder>/<id>/` holds `job.json`, `logs.jsonl` and, once finished, `results/`. A restart keeps all of it:
+queued jobs are queued again; a job that was running has lost its work and becomes `error`, with a log entry
+that says so. A run is known by the number that `begin` returns with the job; the changes of a run that was
+cancelled, deleted or started anew meanwhile are dropped.
+"""
+
+import copy
+import logging
+import re
+import shutil
+import threading
+import uuid
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal
+
+from openeo_udf_fusion.errors import JobLocked, StorageFailed, UnknownJob
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.server import job_logs
+from openeo_udf_fusion.local.server.job_logs import timestamp
+from openeo_udf_fusion.local.server.storage import read_json, storage_failed, write_json
+
+logger = logging.getLogger(__name__)
+
+Status = Literal["created", "queued", "running", "canceled", "finished", "error"]
+
+RESULT_FILE = "result.json"
+
+
+@dataclass
+class Job:
+    """One batch job; `progress` is in percent, `duration_s` the wall time of the last run."""
+
+    id: str
+    process: Json
+    created: str
+    updated: str
+    status: Status = "created"
+    run: int = 0
+    progress: float = 0.0
+    duration_s: float | None = None
+    title: str | None = None
+    description: str | None = None
+    plan: str | None = None
+    budget: float | None = None
+    log_level: str = "info"
+    job_options: Json | None = None
+    last_error: Json = field(default_factory=dict)
+
+    @property
+    def locked(self) -> bool:
+        """Whether the job waits for the worker, or runs."""
+        return self.status in ("queued", "running")
+
+
+EDITABLE = ("title", "description", "process", "plan", "budget", "log_level", "job_options")
+
+
+class JobStore:
+    """All jobs of a server; every method may be called from any thread.
+
+    The copies in memory lead: on a full disk a job still becomes `error` for whoever asks.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._jobs = {job.id: job for job in _load(folder)}
+
+    def recover(self) -> list[str]:
+        """Settle what an earlier server left behind; the ids that wait to be run, oldest first."""
+        with self._lock:
+            for job in self._jobs.values():
+                if job.status == "running":
+                    self.fail(
+                        job.id, job.run, "Internal", "the server stopped while the job ran; start it again"
+                    )
+            queued = [job for job in self._jobs.values() if job.status == "queued"]
+            return [job.id for job in sorted(queued, key=lambda job: job.updated)]
+
+    def create(self, properties: Json) -> Job:
+        """A new job from the properties of `EDITABLE`.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        now = timestamp()
+        job = Job(id=uuid.uuid4().hex, created=now, updated=now, **properties)
+        with self._lock:
+            self._store(job)
+            return copy.deepcopy(job)
+
+    def get(self, job_id: str) -> Job:
+        """A copy of a job.
+
+        Raises
+        ------
+        UnknownJob
+        """
+        with self._lock:
+            return copy.deepcopy(self._find(job_id))
+
+    def list(self) -> list[Job]:
+        """Copies of all jobs, oldest first."""
+        with self._lock:
+            return [
+                copy.deepcopy(job)
+                for job in sorted(self._jobs.values(), key=lambda job: (job.created, job.id))
+            ]
+
+    def update(self, job_id: str, changes: Json) -> None:
+        """Change properties of `EDITABLE`.
+
+        Raises
+        ------
+        UnknownJob, JobLocked, StorageFailed
+        """
+        with self._lock:
+            job = self._find(job_id)
+            if job.locked:
+                raise JobLocked(f"job {job_id} is {job.status} and cannot be changed; cancel it first")
+            self._store(replace(job, **changes, updated=timestamp()))
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job and its results; a run stops at its next tile.
+
+        Raises
+        ------
+        UnknownJob
+        """
+        with self._lock:
+            job = self._find(job_id)
+            del self._jobs[job.id]
+            shutil.rmtree(self._folder / job.id, ignore_errors=True)
+
+    # --- changes of status
+
+    def queue(self, job_id: str) -> bool:
+        """Queue a job and discard its earlier results; False when it is queued or running already.
+
+        Raises
+        ------
+        UnknownJob, StorageFailed
+        """
+        with self._lock:
+            job = self._find(job_id)
+            if job.locked:
+                return False
+            fresh = replace(job, run=job.run + 1, progress=0.0, duration_s=None, last_error={})
+            self._store(replace(fresh, status="queued", updated=timestamp()))
+            shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
+            return True
+
+    def begin(self, job_id: str) -> Job | None:
+        """Set a queued job to running; None when there is no such queued job any more."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None or job.status != "queued":
+                return None
+            self._adopt(replace(job, status="running", updated=timestamp()))
+            return self.get(job_id)
+
+    def runs(self, job_id: str, run: int) -> bool:
+        """Whether this very run is still wanted."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+            return job is not None and job.status == "running" and job.run == run
+
+    def report(self, job_id: str, run: int, done: int, total: int) -> None:
+        """Note how many tiles of a run are done; 100 % is for finished jobs alone."""
+        with self._lock:
+            if self.runs(job_id, run):
+                self._jobs[job_id].progress = round(min(99.9, 100.0 * done / max(total, 1)), 1)
+
+    def finish(self, job_id: str, run: int, files: Path, result: Json, duration_s: float) -> bool:
+        """Adopt the folder `files` as the results of a job; False when the run is not wanted any more.
+
+        Raises
+        ------
+        StorageFailed
+            The job is unchanged then.
+        """
+        write_json(files / RESULT_FILE, result)
+        with self._lock:
+            if not self.runs(job_id, run):
+                return False
+            try:
+                shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
+                files.rename(self.results_folder(job_id))
+            except OSError as error:
+                raise storage_failed(error) from error
+            done = replace(self._jobs[job_id], status="finished", progress=100.0, duration_s=duration_s)
+            self._store(replace(done, updated=timestamp()))
+            return True
+
+    def fail(self, job_id: str, run: int, code: str, message: str) -> None:
+        """End a run with an error, which also becomes a log entry."""
+        with self._lock:
+            if not self.runs(job_id, run):
+                return
+            self.log(job_id, run, "error", message, code=code)
+            shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
+            error = {"code": code, "message": message}
+            # A file that still says `running` on a full disk is taken for `error` by the next start.
+            self._adopt(replace(self._jobs[job_id], status="error", last_error=error, updated=timestamp()))
+
+    def cancel(self, job_id: str) -> None:
+        """Take a job out of the queue (`created` again), or stop it at its next tile (`canceled`).
+
+        The API would set a stopped job without partial results to `created` too, but clients that wait for a
+        job take `created` for a job that is still to come.
+
+        Raises
+        ------
+        UnknownJob
+        """
+        with self._lock:
+            job = self._find(job_id)
+            if job.locked:
+                self.log(job_id, job.run, "info", "the job was cancelled by its user")
+                status: Status = "canceled" if job.status == "running" else "created"
+                self._adopt(replace(job, status=status, updated=timestamp()))
+
+    # --- logs and files
+
+    def log(self, job_id: str, run: int, level: str, message: str, *, code: str = "", time: str = "") -> None:
+        """Add an entry to the log of a job, if it is severe enough for the job's `log_level`."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is not None and job.run == run and job_logs.is_at_least(level, job.log_level):
+                path = self._folder / job_id / "logs.jsonl"
+                job_logs.append(path, level, message, code=code or None, time=time or None)
+
+    def log_file(self, job_id: str) -> Path:
+        """Where the log of a job is.
+
+        Raises
+        ------
+        UnknownJob
+        """
+        with self._lock:
+            return self._folder / self._find(job_id).id / "logs.jsonl"
+
+    def results_folder(self, job_id: str) -> Path:
+        """Where the results of a job are.
+
+        Raises
+        ------
+        UnknownJob
+        """
+        with self._lock:
+            return self._folder / self._find(job_id).id / "results"
+
+    def _find(self, job_id: str) -> Job:
+        # Ids are only ever looked up here, so that no text of a client becomes a path.
+        job = self._jobs.get(job_id)
+        if job is None:
+            raise UnknownJob(f"there is no batch job {job_id[:80]!r}; GET /jobs lists them")
+        return job
+
+    def _store(self, job: Job) -> None:
+        """Write, then believe: nothing has changed when the disk is full."""
+        self._save(job)
+        self._jobs[job.id] = job
+
+    def _adopt(self, job: Job) -> None:
+        """Believe, then write: what has happened has happened, also on a full disk."""
+        self._jobs[job.id] = job
+        try:
+            self._save(job)
+        except StorageFailed:
+            logger.exception("the status %r of job %s could not be stored", job.status, job.id)
+
+    def _save(self, job: Job) -> None:
+        write_json(self._folder / job.id / "job.json", asdict(job))
+
+
+def _load(folder: Path) -> list[Job]:
+    known = {f.name for f in fields(Job)}
+    jobs = []
+    for path in sorted(folder.glob("*/job.json")):
+        try:
+            properties = read_json(path)
+            job = Job(**{k: v for k, v in properties.items() if k in known})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            logger.error("the job in %s cannot be read and is left out: %s", path.parent, error)
+            continue
+        if re.fullmatch("[0-9a-f]{32}", job.id) and path.parent.name == job.id:
+            jobs.append(job)
+    return jobs

@@ -1,0 +1,139 @@
+"""The endpoints that validate a process, and that run one while the client waits."""
+
+import logging
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
+
+from openeo_udf_fusion.errors import Cancelled, FusionError
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.executor import LogEntry, Workspace
+from openeo_udf_fusion.local.server.bodies import Process, ResultRequest, reader
+from openeo_udf_fusion.local.server.executors import Executor
+from openeo_udf_fusion.local.server.responses import error_object
+from openeo_udf_fusion.local.server.result_files import media_type, single_file
+from openeo_udf_fusion.local.server.storage import storage_failed
+
+logger = logging.getLogger(__name__)
+
+_DISCONNECT_POLL_S = 0.5
+
+
+class Processing:
+    """Runs synchronous requests, one at a time, beside the worker that runs the jobs."""
+
+    def __init__(self, executor: Executor, workspace: Workspace, scratch: Path) -> None:
+        self._executor = executor
+        self._workspace = workspace
+        self._scratch = scratch
+        self._turn = threading.Lock()
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End every run after its current tile."""
+        self._stopping.set()
+
+    def check(self, process: Json) -> list[FusionError]:
+        """Find what is wrong with a process."""
+        try:
+            return self._executor.check(process, self._workspace)
+        except FusionError as error:
+            return [error]
+
+    def run(self, process: Json, abandoned: threading.Event) -> Path:
+        """Run a process into one file in a folder of its own, which the caller removes.
+
+        Raises
+        ------
+        FusionError
+        """
+
+        def cancelled() -> bool:
+            return abandoned.is_set() or self._stopping.is_set()
+
+        folder = self._new_folder()
+        try:
+            with self._turn:
+                if cancelled():
+                    raise Cancelled("the client hung up before its turn came")
+                result = self._executor.run(process, self._workspace, folder, log=_log, cancelled=cancelled)
+            return single_file(folder, result)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _new_folder(self) -> Path:
+        try:
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(dir=self._scratch))
+        except OSError as error:
+            raise storage_failed(error) from error
+
+
+def validation_router(processing: Processing, max_body_bytes: int) -> APIRouter:
+    """POST /validation."""
+    routes = APIRouter()
+    read_process = reader(Process, max_body_bytes)
+
+    @routes.post("/validation")
+    def validate(process: Annotated[Process, Depends(read_process)]) -> Json:
+        errors = processing.check(process.given())
+        return {"errors": [error_object(error.code, str(error)) for error in errors]}
+
+    return routes
+
+
+def result_router(processing: Processing, max_body_bytes: int) -> APIRouter:
+    """POST /result."""
+    routes = APIRouter()
+    read_request = reader(ResultRequest, max_body_bytes)
+
+    @routes.post("/result")
+    async def compute(
+        request: Request, body: Annotated[ResultRequest, Depends(read_request)]
+    ) -> FileResponse:
+        file = await _run_while_connected(request, processing, body.process.given())
+        # The folder was made for this answer and goes with it.
+        clean_up = BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True)
+        return FileResponse(file, media_type=media_type(file.name), filename=file.name, background=clean_up)
+
+    return routes
+
+
+async def _run_while_connected(request: Request, processing: Processing, process: Json) -> Path:
+    abandoned = threading.Event()
+    finished = anyio.Event()
+
+    async def watch() -> None:
+        while not finished.is_set():
+            if await request.is_disconnected():
+                abandoned.set()
+                return
+            with anyio.move_on_after(_DISCONNECT_POLL_S):
+                await finished.wait()
+
+    failure: FusionError | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        try:
+            file = await anyio.to_thread.run_sync(processing.run, process, abandoned)
+        except FusionError as error:
+            # Raised below: a task group would wrap it in an exception group.
+            failure = error
+        finally:
+            finished.set()
+    if failure is not None:
+        raise failure
+    return file
+
+
+def _log(entry: LogEntry) -> None:
+    logger.log(logging.getLevelNamesMapping().get(entry.level.upper(), logging.INFO), "%s", entry.message)

@@ -1,0 +1,101 @@
+"""The results of a finished job: a STAC Collection whose assets are the files.
+
+The links in it are signed: whoever holds one may download the file until it expires, without a token.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, Response
+
+from openeo_udf_fusion.errors import JobNotFinished, JobNotStarted, UnknownFile
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.server import stac
+from openeo_udf_fusion.local.server.auth import Authenticator
+from openeo_udf_fusion.local.server.job_logs import timestamp
+from openeo_udf_fusion.local.server.jobs import RESULT_FILE, Job, JobStore
+from openeo_udf_fusion.local.server.responses import AsciiJsonResponse, error_object
+from openeo_udf_fusion.local.server.result_files import ASSETS_FOLDER, media_type
+from openeo_udf_fusion.local.server.signed_links import LinkSigner
+from openeo_udf_fusion.local.server.storage import read_json
+
+
+def router(jobs: JobStore, authenticator: Authenticator, signer: LinkSigner) -> APIRouter:
+    """The endpoints that read results; they check token or signature themselves."""
+    routes = APIRouter()
+
+    def authorize(request: Request) -> None:
+        query = request.query_params
+        if "signature" in query:
+            signer.check(request.url.path, query.get("expires", ""), query["signature"])
+        else:
+            authenticator.require(request)
+
+    @routes.get("/jobs/{job_id}/results")
+    def results(job_id: str, request: Request) -> Response:
+        authorize(request)
+        job = jobs.get(job_id)
+        if job.status == "error":
+            return AsciiJsonResponse(
+                error_object("JobFailed", "the job failed") | _failure(job), status_code=424
+            )
+        result = _read_result(jobs, job)
+        return AsciiJsonResponse(_document(job, result, jobs.results_folder(job_id), request, signer))
+
+    @routes.get("/jobs/{job_id}/results/assets/{name}")
+    def asset(job_id: str, name: str, request: Request) -> FileResponse:
+        authorize(request)
+        job = jobs.get(job_id)
+        # The name is compared with those of the job's files; it never becomes a path by itself.
+        for known in _read_result(jobs, job)["files"]:
+            if known == name:
+                file = jobs.results_folder(job_id) / ASSETS_FOLDER / known
+                return FileResponse(file, media_type=media_type(known), filename=known)
+        raise UnknownFile(
+            f"job {job_id} has no result file {name[:80]!r}; GET /jobs/{job_id}/results lists them"
+        )
+
+    return routes
+
+
+def _read_result(jobs: JobStore, job: Job) -> Json:
+    if job.status in ("created", "canceled"):
+        raise JobNotStarted(f"job {job.id} is {job.status}; POST /jobs/{job.id}/results starts it")
+    if job.status != "finished":
+        raise JobNotFinished(f"job {job.id} is {job.status}; ask again when it is finished")
+    try:
+        result: Json = read_json(jobs.results_folder(job.id) / RESULT_FILE)
+    except (OSError, ValueError):
+        # Started anew or deleted between the two lines, or its files were removed by hand.
+        raise JobNotFinished(f"the results of job {job.id} are not there any more; start it again") from None
+    return result
+
+
+def _failure(job: Job) -> Json:
+    return {"level": "error"} | job.last_error
+
+
+def _document(job: Job, result: Json, folder: Path, request: Request, signer: LinkSigner) -> Json:
+    base = str(request.base_url).rstrip("/")
+    root_path = request.url.path.removesuffix(f"/jobs/{job.id}/results")
+    own_path = f"{root_path}/jobs/{job.id}/results"
+    expires = signer.expiry()
+
+    def signed(path: str) -> str:
+        return base.removesuffix(root_path) + signer.sign(path, expires)
+
+    assets = {
+        name: stac.asset(
+            name, signed(f"{own_path}/assets/{name}"), folder / ASSETS_FOLDER / name, result["metadata"]
+        )
+        for name in result["files"]
+    }
+    links = [
+        {"rel": "self", "href": base + f"/jobs/{job.id}/results", "type": "application/json"},
+        {"rel": "canonical", "href": signed(own_path), "type": "application/json"},
+        {"rel": "about", "href": base + f"/jobs/{job.id}", "type": "application/json"},
+    ]
+    document = stac.collection(job.id, job.title, job.description, result["metadata"], assets, links)
+    expiry = timestamp(datetime.fromtimestamp(expires, tz=UTC))
+    return document | {"openeo:status": "finished", "expires": expiry, "updated": job.updated}

@@ -1,0 +1,113 @@
+"""Putting the application on a port, in a thread or for good."""
+
+import logging
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.local.server.app import create_app
+from openeo_udf_fusion.local.server.settings import Settings, check_address
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+_START_TIMEOUT_S = 60.0
+_GRACE_S = 5
+
+
+@contextmanager
+def backend(
+    data: Path | str,
+    *,
+    port: int = 0,
+    user: str | None = None,
+    password: str | None = None,
+    state: Path | str | None = None,
+) -> Iterator[str]:
+    """Run a server on 127.0.0.1 in a thread of its own for as long as the context lasts; yields its URL.
+
+    Parameters
+    ----------
+    data
+        Folder of the collections.
+    port
+        0 takes a free one.
+    user, password
+        The one account; without them the server is open to this machine.
+    state
+        Where jobs, results and stored processes are kept; by default a temporary folder that goes with the
+        context.
+
+    Raises
+    ------
+    InvalidParameter
+        When the data folder does not exist, the port or the state folder is in use, or only one of user and
+        password is given.
+    """
+    with tempfile.TemporaryDirectory(prefix="openeo-udf-fusion-", ignore_cleanup_errors=True) as temporary:
+        settings = Settings(Path(data), Path(state or temporary), user, password)
+        with closing(_listen(LOOPBACK, port)) as listener, _running(settings, listener):
+            yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Run a server until it is interrupted.
+
+    Raises
+    ------
+    InvalidParameter
+        When `host` is not a loopback address and there are no credentials, or the port is in use.
+    """
+    check_address(host, settings)
+    with closing(_listen(host, port)) as listener:
+        address = f"[{host}]" if ":" in host else host
+        logger.info("openEO API at http://%s:%s", address, listener.getsockname()[1])
+        _server(settings).run(sockets=[listener])
+
+
+@contextmanager
+def _running(settings: Settings, listener: socket.socket) -> Iterator[None]:
+    server = _server(settings)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="openeo-server", daemon=True
+    )
+    thread.start()
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the server did not start; its log says why")
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _server(settings: Settings) -> uvicorn.Server:
+    # No log_config: uvicorn's own sends the access log to stdout, which belongs to the caller.
+    config = uvicorn.Config(
+        create_app(settings), log_config=None, timeout_graceful_shutdown=_GRACE_S, server_header=False
+    )
+    return uvicorn.Server(config)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host.strip("[]"), port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise InvalidParameter(
+            f"cannot listen on {host} port {port}: {error}; choose another --port"
+        ) from None
+    return listener

@@ -1,0 +1,117 @@
+"""One background thread that runs the queued jobs, one after the other."""
+
+import logging
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from openeo_udf_fusion.errors import Cancelled, FusionError
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.executor import LogEntry, Progress, Workspace
+from openeo_udf_fusion.local.server.executors import Executor
+from openeo_udf_fusion.local.server.job_logs import timestamp
+from openeo_udf_fusion.local.server.jobs import Job, JobStore
+from openeo_udf_fusion.local.server.result_files import ASSETS_FOLDER, pack
+from openeo_udf_fusion.local.server.storage import storage_failed
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs jobs until it is stopped.
+
+    Parameters
+    ----------
+    jobs
+        Where jobs and their results are kept.
+    executor, workspace
+        What runs a process, and on what.
+    scratch
+        Folder for unfinished results, on the file system of the jobs.
+    """
+
+    def __init__(self, jobs: JobStore, executor: Executor, workspace: Workspace, scratch: Path) -> None:
+        self._jobs = jobs
+        self._executor = executor
+        self._workspace = workspace
+        self._scratch = scratch
+        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="openeo-jobs", daemon=True)
+
+    def start(self) -> None:
+        """Settle what an earlier server left, and begin to work."""
+        for job_id in self._jobs.recover():
+            self._queue.put(job_id)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End after the current tile; the running job becomes `error`, the queued ones stay queued."""
+        self._stopping.set()
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def queue(self, job_id: str) -> None:
+        """Run a job when its turn comes; nothing happens when it is queued or running.
+
+        Raises
+        ------
+        UnknownJob, StorageFailed
+        """
+        if self._jobs.queue(job_id):
+            self._queue.put(job_id)
+
+    def _work(self) -> None:
+        while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
+            job = self._jobs.begin(job_id)
+            if job is not None:
+                self._run(job)
+
+    def _run(self, job: Job) -> None:
+        logger.info("job %s begins", job.id)
+        try:
+            self._compute(job)
+        except Cancelled:
+            message = "the server was stopped while the job ran; start it again"
+            self._jobs.fail(job.id, job.run, "Internal", message)
+        except FusionError as error:
+            self._jobs.fail(job.id, job.run, error.code, str(error))
+        except OSError as error:
+            logger.exception("job %s could not be stored", job.id)
+            self._jobs.fail(job.id, job.run, "StorageFailure", str(storage_failed(error)))
+        except Exception as error:
+            # The boundary: whatever a job does, the worker goes on with the next one.
+            logger.exception("job %s failed unexpectedly", job.id)
+            self._jobs.fail(job.id, job.run, "Internal", f"{type(error).__name__}: {error}")
+        logger.info("job %s ends", job.id)
+
+    def _compute(self, job: Job) -> None:
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self._scratch))
+        begin = time.monotonic()
+        try:
+            (folder / ASSETS_FOLDER).mkdir()
+            result = self._executor.run(
+                job.process,
+                self._workspace,
+                folder / ASSETS_FOLDER,
+                progress=lambda progress: self._report(job, progress),
+                log=lambda entry: self._log(job, entry),
+                cancelled=lambda: self._stopping.is_set() or not self._jobs.runs(job.id, job.run),
+            )
+            description: Json = pack(folder / ASSETS_FOLDER, result)
+            duration_s = time.monotonic() - begin
+            if self._jobs.finish(job.id, job.run, folder, description, duration_s):
+                self._jobs.log(job.id, job.run, "info", f"finished after {duration_s:.1f} s")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _report(self, job: Job, progress: Progress) -> None:
+        self._jobs.report(job.id, job.run, progress.done, progress.total)
+
+    def _log(self, job: Job, entry: LogEntry) -> None:
+        self._jobs.log(job.id, job.run, entry.level, entry.message, time=timestamp(entry.time))
