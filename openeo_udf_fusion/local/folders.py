@@ -1,0 +1,74 @@
+"""What lies in a data folder, and the promise that nothing outside of it is read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from openeo_udf_fusion.errors import ForbiddenPath
+
+NETCDF_SUFFIXES = frozenset({".nc", ".nc4", ".cdf", ".netcdf"})
+GEOTIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+OVERRIDE = "collection.json"
+
+
+def confined(path: Path, root: Path) -> Path:
+    """`path` with its links resolved.
+
+    Raises
+    ------
+    ForbiddenPath
+        It leads out of `root`.
+    """
+    resolved = path.resolve()
+    if not resolved.is_relative_to(root.resolve()):
+        raise ForbiddenPath(f"{path} leads out of the data folder {root}; copy the file into the folder")
+    return resolved
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether `path`, with its links resolved, lies in `root`."""
+    return path.resolve().is_relative_to(root.resolve())
+
+
+def is_netcdf(path: Path) -> bool:
+    """Whether the name says netCDF."""
+    return path.suffix.lower() in NETCDF_SUFFIXES
+
+
+def is_geotiff(path: Path) -> bool:
+    """Whether the name says GeoTIFF."""
+    return path.suffix.lower() in GEOTIFF_SUFFIXES
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether `path` is a Zarr store (of format 2 or 3) in a folder."""
+    return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zmetadata"))
+
+
+def is_source(path: Path) -> bool:
+    """Whether `path` is a file or store that collections can read."""
+    return is_zarr(path) or (path.is_file() and (is_netcdf(path) or is_geotiff(path)))
+
+
+def walk(folder: Path, root: Path) -> Iterator[Path]:
+    """Files and Zarr stores below `folder`, sorted by name, without hidden ones (unfinished results).
+
+    Raises
+    ------
+    ForbiddenPath
+        A link leads out of `root`.
+    """
+    yield from _walk(folder, root, frozenset())
+
+
+def _walk(folder: Path, root: Path, above: frozenset[Path]) -> Iterator[Path]:
+    here = confined(folder, root)
+    if here in above:  # a link to a folder above: read once
+        return
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        confined(entry, root)
+        if entry.is_dir() and not is_zarr(entry):
+            yield from _walk(entry, root, above | {here})
+        else:
+            yield entry

@@ -1,0 +1,1 @@
+"""One streaming writer per file format; `local.formats` chooses among them."""
