@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +10,26 @@ import numpy as np
 from openeo_udf_fusion.errors import InvalidCollection
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.layers import Decoding
-from openeo_udf_fusion.sensors import SENSORS, Sensor, band_of, canonical_label
+from openeo_udf_fusion.sensors import SENSORS, Band, band_of, canonical_label
 
 # Product names of LP DAAC, ESA and USGS, and the plain names that people give to files.
 _SENSOR_PATTERNS = {
     "modis": r"M[OYC]D(09|43|13|11)|modis",
     "viirs": r"V(NP|J1|J2)\d\d|viirs",
     "s2": r"(?<![a-z0-9])(S2[ABC]?|HLSS30)(?![a-z0-9])|sentinel[-_ ]?2",
-    "l8": r"(?<![a-z0-9])(L[89]|LC0[89]|HLSL30)(?![a-z0-9])|landsat",
+    "l8": r"(?<![a-z0-9])(L8|LC08|HLSL30)(?![a-z0-9])|landsat(?![-_ ]?9)",
+    "l9": r"(?<![a-z0-9])(L9|LC09)(?![a-z0-9])|landsat[-_ ]?9",
     "s1": r"(?<![a-z0-9])S1[ABC]?(?![a-z0-9])|sentinel[-_ ]?1",
 }
 
 # GDAL's names for the subdatasets of HDF-EOS files: MODIS_Grid_500m_2D_sur_refl_b01_1.
 _HDF_EOS = re.compile(r"^(?:MODIS|VIIRS|VNP|VJ\d)_Grid_[A-Za-z0-9]+_2D_(?P<name>.+?)(?:_1)?$")
+
+# Integers of Sentinel-2 carry the offset since processing baseline 04.00 (Products Specification 14.9).
+_OFFSET_SINCE = {"s2": np.datetime64("2022-01-25", "ns")}
+
+LABEL_ATTR = "band_label"
+"""The attribute in which our own files keep a band's label; nothing is guessed about such a band."""
 
 _FLAGS = re.compile(r"(^|[_-])(qc|qa|quality|flags?|state)([_-]|$)", re.IGNORECASE)
 
@@ -62,12 +69,16 @@ class Override:
         Raises
         ------
         InvalidCollection
-            It has a key that nothing reads, which would go unnoticed otherwise.
+            It has a key that nothing reads, which would go unnoticed otherwise, or an unknown sensor.
         """
         unknown = set(content) - set(cls.__dataclass_fields__) - {"id"}
         if unknown:
             raise InvalidCollection(
                 f"{file}: unknown keys {sorted(unknown)}; known are {sorted(cls.__dataclass_fields__)}"
+            )
+        if content.get("sensor", "modis") not in SENSORS:
+            raise InvalidCollection(
+                f"{file}: unknown sensor {content['sensor']!r}; known are {sorted(SENSORS)}"
             )
         return cls(**{key: value for key, value in content.items() if key != "id"})
 
@@ -92,6 +103,7 @@ class Stated:
     """What a file itself says about the numbers of a band; None: nothing."""
 
     dtype: np.dtype[np.generic]
+    label: str | None = None
     scale: float | None = None
     offset: float | None = None
     nodata: tuple[float, ...] | None = None
@@ -106,16 +118,18 @@ def sensor_of(hints: Iterable[str]) -> str | None:
     return None
 
 
-def label_of(name: str, sensor: str | None, override: Override, inner: str = "") -> str:
-    """The label of a band called `name` in its file.
+def label_of(name: str, stated: Stated, sensor: str | None, override: Override, inner: str = "") -> str:
+    """The label of a band called `name` in its file: `collection.json`, the file, the alias table, the name.
 
     `inner` is what the band dimension alone calls it: `refl` at `band=1` has the name `refl_1`, inner `1`.
     """
     entry = override.bands.get(name, {})
     if "name" in entry:
         return str(entry["name"])
+    if stated.label is not None:
+        return stated.label
     stripped = _HDF_EOS.sub(r"\g<name>", name)
-    for candidate in (name, stripped):
+    for candidate in (name, stripped, stripped.replace("-", "_")):
         if label := canonical_label(candidate, override.sensor or sensor):
             return label
     return inner if band_of(inner) is not None else stripped
@@ -131,9 +145,10 @@ def decoding_of(name: str, label: str, stated: Stated, override: Override) -> De
     offset: float | None = _first(entry.get("offset"), override.offset, stated.offset)
     nodata = _numbers(_first(entry.get("nodata"), override.nodata, stated.nodata))
     known = band_of(label)
-    if known is None or known[1].kind == "qa":
+    if known is None or stated.label is not None:
         return Decoding(1.0 if scale is None else scale, offset or 0.0, nodata or ())
-    return _measured(known[0], known[1].kind, scale, offset, nodata, stated.dtype.kind in "iu")
+    since = _OFFSET_SINCE.get(known[0].id) if offset is None and scale is None else None
+    return replace(_measured(known[1], scale, offset, nodata, stated.dtype.kind in "iu"), offset_since=since)
 
 
 def not_offered(name: str, label: str, stated: Stated) -> str | None:
@@ -151,9 +166,12 @@ def not_offered(name: str, label: str, stated: Stated) -> str | None:
     return None
 
 
-def cf_attrs(attrs: Json) -> Json:
-    """Those attributes of a variable that describe its values rather than its storage."""
+def cf_attrs(label: str, attrs: Json) -> Json:
+    """Those attributes of a variable that describe its values, not its storage; units of known bands."""
     plain = {key: _plain(attrs[key]) for key in _CF_KEYS if key in attrs}
+    known = band_of(label)
+    if known is not None and known[1].kind in ("reflectance", "temperature"):
+        plain.setdefault("units", known[1].units)
     for key in ("flag_values", "flag_masks"):
         if key in plain:
             plain[key] = _whole_numbers(plain[key])
@@ -161,22 +179,19 @@ def cf_attrs(attrs: Json) -> Json:
 
 
 def _measured(
-    sensor: Sensor,
-    kind: str,
-    scale: float | None,
-    offset: float | None,
-    nodata: tuple[float, ...] | None,
-    integers: bool,
+    band: Band, scale: float | None, offset: float | None, nodata: tuple[float, ...] | None, integers: bool
 ) -> Decoding:
-    """The decoding of a measured band of a known sensor, from what is stated about it."""
-    stated_nothing = scale is None and offset is None
-    if kind == "reflectance" and scale is not None and scale > 1:
+    """The decoding of a band that the sensor table knows, from what is stated about it."""
+    if scale is None and offset is None and integers:
+        scale, offset = band.scale, band.offset
+    elif band.kind == "reflectance" and scale is not None and scale > 1:
         # MOD09's HDF files state the divisor, 10000, under the name scale_factor.
         scale, offset = 1 / scale, -(offset or 0.0) / scale
-    if stated_nothing and integers and kind == "reflectance":
-        scale, offset = sensor.scale, sensor.offset
+    elif band.kind == "temperature" and scale == 1.0 and not offset:
+        # Kelvin that were decoded without a look at the fill value: 0 has become 149 K.
+        nodata = (*(nodata or ()), *(fill * band.scale + band.offset for fill in band.nodata))
     if nodata is None and integers:
-        nodata = (sensor.nodata,)
+        nodata = tuple(float(fill) for fill in band.nodata)
     return Decoding(1.0 if scale is None else scale, offset or 0.0, nodata or ())
 
 

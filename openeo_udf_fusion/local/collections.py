@@ -153,7 +153,8 @@ class Collection:
             name=self.id,
             attrs={"band_attrs": {label: index.bands[label][0].attrs for label in labels}},
         )
-        located: xr.DataArray = array.rio.write_crs(index.grid.crs.to_wkt())
+        code = index.grid.crs.to_epsg()
+        located: xr.DataArray = array.rio.write_crs(code or index.grid.crs.to_wkt())
         return located
 
     def _index(self) -> Index:

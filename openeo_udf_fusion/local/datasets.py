@@ -15,6 +15,7 @@ from pyproj.exceptions import CRSError
 from openeo_udf_fusion.errors import InvalidCollection
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.bandnames import (
+    LABEL_ATTR,
     Context,
     Stated,
     cf_attrs,
@@ -128,13 +129,15 @@ def _variable_layers(
     stated = _stated(variable)
     for inner, labels in _inner_places(variable, axes):
         spelled = _spelled(name, labels)
-        label = label_of(spelled, sensor, context.override, inner="_".join(labels))
+        label = label_of(spelled, stated, sensor, context.override, inner="_".join(labels))
         if reason := not_offered(spelled, label, stated):
             context.notes.append(reason)
             continue
         reader = VariableReader(path, name, axes, inner, _is_unsigned(variable))
         decoding = decoding_of(spelled, label, stated, context.override)
-        yield Layer(path, spelled, label, grid, dates, decoding, reader, cf_attrs(dict(variable.attrs)))
+        yield Layer(
+            path, spelled, label, grid, dates, decoding, reader, cf_attrs(label, dict(variable.attrs))
+        )
 
 
 def _axes(variable: xr.DataArray) -> Axes | None:
@@ -193,7 +196,7 @@ def _stated(variable: xr.DataArray) -> Stated:
         raise InvalidCollection(
             f"variable {variable.name}: _FillValue, scale_factor and add_offset must be numbers: {error}"
         ) from error
-    return Stated(dtype, scale, offset, nodata)
+    return Stated(dtype, attrs.get(LABEL_ATTR), scale, offset, nodata)
 
 
 def _is_unsigned(variable: xr.DataArray) -> bool:

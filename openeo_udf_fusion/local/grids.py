@@ -115,8 +115,8 @@ def nearest_index(coarse: Grid, fine: Grid) -> tuple[NDArray[np.intp], NDArray[n
 def parse_crs(text: object) -> CRS | None:
     """The CRS that a code, WKT, PROJ string or free text means; None when it means none.
 
-    Any spelling of the MODIS sinusoidal grid becomes `MODIS_SINUSOIDAL`, so that files which differ in the
-    names inside their WKT alone are on one CRS.
+    Any spelling of an EPSG code, or of the MODIS sinusoidal grid, becomes the same CRS, so that files which
+    differ in the names inside their WKT alone are on one.
     """
     spelled = text.to_wkt() if isinstance(text, CRS) else str(text).strip()
     if "sinusoidal" in spelled.lower() and "6371007.181" in spelled and "[" not in spelled:
@@ -128,7 +128,10 @@ def parse_crs(text: object) -> CRS | None:
         return None
     if crs.is_bound and crs.source_crs is not None:  # WKT with TOWGS84: the CRS proper is inside
         crs = crs.source_crs
-    return MODIS_SINUSOIDAL if _is_modis_sinusoidal(crs) else crs
+    if _is_modis_sinusoidal(crs):
+        return MODIS_SINUSOIDAL
+    code = crs.to_epsg()
+    return crs if code is None else CRS.from_epsg(code)
 
 
 def regular_axis(values: NDArray[np.float64], file: str, axis: str) -> NDArray[np.float64]:

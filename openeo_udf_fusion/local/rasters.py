@@ -14,6 +14,7 @@ from rasterio.windows import Window as RasterWindow
 from openeo_udf_fusion.errors import InvalidCollection
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.bandnames import (
+    LABEL_ATTR,
     Context,
     Stated,
     cf_attrs,
@@ -76,13 +77,13 @@ def _layers(
     for index in source.indexes:
         name = _name(path, source, index, names)
         stated = _stated(source, index, asset_bands[index - 1] if index <= len(asset_bands) else {})
-        label = label_of(name, sensor, context.override)
+        label = label_of(name, stated, sensor, context.override)
         if reason := not_offered(name, label, stated):
             context.notes.append(reason)
             continue
         decoding = decoding_of(name, label, stated, context.override)
         reader = BandReader(path, index)
-        layers.append(Layer(path, name, label, grid, dates, decoding, reader, _attrs(source, index)))
+        layers.append(Layer(path, name, label, grid, dates, decoding, reader, _attrs(source, index, label)))
     return layers
 
 
@@ -106,17 +107,18 @@ def _stated(source: DatasetReader, index: int, asset_band: Json) -> Stated:
         nodata = asset_band.get("nodata")
     return Stated(
         dtype,
+        source.tags(index).get(LABEL_ATTR),
         None if scale is None else float(scale),
         None if offset is None else float(offset),
         None if nodata is None else (float(nodata),),
     )
 
 
-def _attrs(source: DatasetReader, index: int) -> Json:
+def _attrs(source: DatasetReader, index: int, label: str) -> Json:
     tags = dict(source.tags(index))
     if unit := source.units[index - 1]:
         tags.setdefault("units", unit)
-    return cf_attrs(tags)
+    return cf_attrs(label, tags)
 
 
 def _dates(path: Path, source: DatasetReader, context: Context) -> Dates | None:

@@ -8,6 +8,7 @@ import xarray as xr
 from pyproj import CRS
 
 from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.bandnames import LABEL_ATTR
 from openeo_udf_fusion.local.writers.template import Template
 
 GRID_MAPPING = "crs"
@@ -36,6 +37,7 @@ def variable_attrs(template: Template, name: str) -> Json:
     """The attributes of one band's variable."""
     attrs = storable(template.band_attrs.get(name, {}))
     attrs.setdefault("long_name", name)
+    attrs[LABEL_ATTR] = name
     if template.crs is not None:
         attrs["grid_mapping"] = GRID_MAPPING
     return attrs

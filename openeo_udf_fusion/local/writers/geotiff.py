@@ -1,5 +1,7 @@
 """Cloud-optimised GeoTIFFs: one file per date, one band per label."""
 
+import os
+from errno import EIO, ENOSPC
 from pathlib import Path
 from threading import Lock
 
@@ -13,7 +15,7 @@ from rasterio.windows import Window
 from openeo_udf_fusion.errors import InvalidCube
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.dates import DATE_TAG
-from openeo_udf_fusion.local.writers.attributes import storable
+from openeo_udf_fusion.local.writers.attributes import storable, variable_attrs
 from openeo_udf_fusion.local.writers.storage import discard
 from openeo_udf_fusion.local.writers.template import Template
 
@@ -24,7 +26,9 @@ class GeotiffSink:
     """Stores tiles in a plain tiled GeoTIFF per date, and copies each to a COG at the end.
 
     GDAL's COG driver can only copy. The plain files are not compressed, since compressed blocks that are
-    written twice leave holes: the folder needs room for the raw result, plus the COGs.
+    written twice leave holes: the folder needs room for the raw result, plus the COGs. As GDAL tells not of
+    every write that fails on a full disk, the plain files take their whole room at the start, and the COGs
+    are compared with them at the end.
     """
 
     def __init__(self, folder: Path, template: Template, options: Json) -> None:
@@ -38,6 +42,7 @@ class GeotiffSink:
         for number in range(len(self._names)):
             with rasterio.open(self._plain(number), "w", **profile) as file:
                 _describe(file, template, number)
+            _check_room(self._plain(number), template)
 
     def store(self, values: NDArray[np.float32], y: slice, x: slice) -> None:
         """Stores (t, variables, rows, columns)."""
@@ -52,6 +57,7 @@ class GeotiffSink:
         for number, name in enumerate(self._names):
             plain = self._plain(number)
             rasterio.shutil.copy(plain, self._folder / name, driver="COG", **_cog_options(self._options))
+            _check_copy(plain, self._folder / name)
             discard(plain)
 
     def abandon(self) -> None:
@@ -88,12 +94,30 @@ def _profile(template: Template) -> Json:
         "transform": _transform(template),
         "nodata": np.nan,
         "tiled": True,
-        "blockxsize": _BLOCK_PX,
-        "blockysize": _BLOCK_PX,
+        "blockxsize": _plain_block(template.shape[1]),
+        "blockysize": _plain_block(template.shape[0]),
         "interleave": "band",
         "bigtiff": "IF_SAFER",
-        "sparse_ok": True,
     }
+
+
+def _plain_block(size: int) -> int:
+    """TIFF blocks are multiples of 16 px; a small raster needs no room for a whole large one."""
+    return min(_BLOCK_PX, -(-size // 16) * 16)
+
+
+def _check_room(plain: Path, template: Template) -> None:
+    rows, columns = (-(-size // _plain_block(size)) * _plain_block(size) for size in template.shape)
+    if plain.stat().st_size < 4 * rows * columns * len(template.variables):
+        raise OSError(ENOSPC, os.strerror(ENOSPC))
+
+
+def _check_copy(plain: Path, copy: Path) -> None:
+    with rasterio.open(plain) as source, rasterio.open(copy) as target:
+        for top in range(0, source.height, _BLOCK_PX):
+            window = Window(0, top, source.width, min(_BLOCK_PX, source.height - top))
+            if not np.array_equal(source.read(window=window), target.read(window=window), equal_nan=True):
+                raise OSError(EIO, os.strerror(EIO))
 
 
 def _transform(template: Template) -> Affine:
@@ -123,7 +147,8 @@ def _describe(file: rasterio.io.DatasetWriter, template: Template, number: int) 
         tags[DATE_TAG] = str(np.datetime_as_string(template.t[number]))
     file.update_tags(**tags)
     for index, name in enumerate(template.variables, 1):
-        attrs = storable(template.band_attrs.get(name, {}))
+        attrs = variable_attrs(template, name)
+        attrs.pop("grid_mapping", None)
         file.set_band_description(index, name)
         file.update_tags(index, **{key: _text(value) for key, value in attrs.items()})
         if "units" in attrs:

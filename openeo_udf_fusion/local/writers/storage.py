@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from openeo_udf_fusion.errors import FusionError, StorageFailed
@@ -21,13 +22,14 @@ def temporary_beside(path: Path) -> Path:
 def storing(path: Path) -> Iterator[None]:
     """Turns what a storage library raises into StorageFailed.
 
-    A full disk reaches Python as OSError, from netCDF and HDF5 as RuntimeError, from GDAL as RasterioError.
+    A full disk reaches Python as OSError, from netCDF and HDF5 as RuntimeError, from GDAL as RasterioError or
+    as one of the errors of `rasterio._err`, which share no public base class.
     """
     try:
         yield
     except FusionError:
         raise
-    except (OSError, RuntimeError, RasterioError) as error:
+    except (OSError, RuntimeError, RasterioError, CPLE_BaseError) as error:
         raise StorageFailed(f"{path} could not be written: {error}; {_free(path)}") from error
 
 
@@ -50,8 +52,10 @@ def discard(path: Path) -> None:
     """Removes a file or folder, if it is there."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.exists():
+        # Emptied first: HDF5 keeps a file open that it could not complete, and with it the space on the disk.
+        os.truncate(path, 0)
+        path.unlink()
 
 
 def _free(path: Path) -> str:
