@@ -1,0 +1,63 @@
+"""Finds what is wrong with a process before it runs."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from openeo_udf_fusion.errors import FusionError
+from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.inline import inline, is_callback
+from openeo_udf_fusion.local.sources import LOADERS, find
+from openeo_udf_fusion.local.standard import check_arguments, specifications
+from openeo_udf_fusion.local.udf_calls import udf_calls
+from openeo_udf_fusion.local.udf_requirements import check_requirements
+
+if TYPE_CHECKING:
+    from openeo_udf_fusion.local.executor import Workspace
+
+
+def check_process(process: Json, workspace: "Workspace") -> list[FusionError]:
+    """Everything that is wrong with a process; parameters without a value are no error.
+
+    Structure, processes and arguments (also in callbacks and inside user-defined processes), collections,
+    the way UDFs are called and what they require. Nothing is run, no pixel is read.
+    """
+    try:
+        graph = inline(process, workspace.definitions, workspace.fetch, allow_unresolved=True)
+    except FusionError as error:
+        return [error]
+    errors = _arguments(graph)
+    for node in graph.values():
+        if node["process_id"] in LOADERS and not errors and not _has_parameter(node["arguments"]):
+            errors += _raised(lambda node=node: find(node, workspace.data))
+    errors += _raised(lambda: _check_udfs(graph))
+    return errors
+
+
+def _arguments(graph: Json) -> list[FusionError]:
+    errors: list[FusionError] = []
+    for node in graph.values():
+        declared = specifications()[node["process_id"]].get("parameters", [])
+        errors += check_arguments(node["process_id"], node["arguments"], declared)
+        for value in node["arguments"].values():
+            if is_callback(value):
+                errors += _arguments(value["process_graph"])
+    return errors
+
+
+def _check_udfs(graph: Json) -> None:
+    for call in udf_calls(graph).values():
+        check_requirements(call.code)
+
+
+def _has_parameter(value: JsonValue) -> bool:
+    if isinstance(value, dict):
+        return "from_parameter" in value or any(map(_has_parameter, value.values()))
+    return isinstance(value, list) and any(map(_has_parameter, value))
+
+
+def _raised(step: Callable[[], object]) -> list[FusionError]:
+    try:
+        step()
+    except FusionError as error:
+        return [error]
+    return []

@@ -1,0 +1,262 @@
+"""Evaluates a parsed process graph, any number of times, without remembering results between the times.
+
+openeo-pg-parser-networkx parses the graph. Its own callables keep the result of every node, callbacks
+included, for good: called once per tile, or once per month by an aggregation, they return the first
+answer again. Here a result lives until its last user has had it.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+import dask.array
+import numpy as np
+from openeo_pg_parser_networkx import OpenEOProcessGraph
+from openeo_pg_parser_networkx.pg_schema import (
+    BoundingBox,
+    Date,
+    DateTime,
+    Duration,
+    JobId,
+    ParameterReference,
+    PGEdgeType,
+    ResultReference,
+    TemporalInterval,
+    TemporalIntervals,
+    Time,
+    Year,
+)
+
+from openeo_udf_fusion.errors import FusionError, InvalidParameter, MissingParameter
+from openeo_udf_fusion.jsontypes import Json
+
+Value = Any
+"""What flows between nodes: an xarray.DataArray, an array, a number, a string."""
+
+Implementations = Mapping[str, Callable[..., Value]]
+
+# openeo-processes-dask takes these as the parser's own types; everything else wants what the JSON says.
+_TYPED = frozenset({"aggregate_temporal", "date_between", "date_difference", "date_shift"})
+
+
+class RunNode(Protocol):
+    """Runs one top-level node."""
+
+    def __call__(self, name: str, process_id: str, arguments: Json, /) -> Value:
+        """Return the value of node `name` for its resolved arguments."""
+
+
+class TakeInput(Protocol):
+    """Cuts out of a node's result what one of its users needs."""
+
+    def __call__(self, user: str, used: str, result: Value, /) -> Value:
+        """Return the part of the result of node `used` that node `user` takes."""
+
+
+class ParsedGraph:
+    """A flat graph of standard processes, parsed once, evaluated many times, from any thread."""
+
+    def __init__(self, flat_graph: Json, implementations: Implementations) -> None:
+        self.implementations = implementations
+        self._graph = OpenEOProcessGraph({"process_graph": flat_graph})
+        self._nodes: dict[str, Json] = dict(self._graph.G.nodes(data=True))
+        self._result = self._graph.result_node
+        # The parser calls the result node "root".
+        self._names = {uid: node["node_name"] for uid, node in self._nodes.items()}
+        self._names[self._result] = next(name for name, node in flat_graph.items() if node.get("result"))
+        self._uses = self._count_uses()
+
+    def evaluate(self, run_node: RunNode, take_input: TakeInput) -> Value:
+        """Return the value of the result node."""
+        results: dict[str, Value] = {}
+        left = dict(self._uses)
+
+        def take(user: str, used: str) -> Value:
+            result = results[used]
+            left[used] -= 1
+            if not left[used]:
+                del results[used]
+            return take_input(self._names[user], self._names[used], result)
+
+        for uid in self._top_level():
+            node = self._nodes[uid]
+            arguments = {
+                name: self._resolve(
+                    uid, name, value, {}, lambda used, user=uid: take(user, used), node["process_id"]
+                )
+                for name, value in node["resolved_kwargs"].items()
+            }
+            results[uid] = run_node(self._names[uid], node["process_id"], arguments)
+        return results[self._result]
+
+    def _top_level(self) -> list[str]:
+        """Nodes of the top-level graph that the result needs, each after those it refers to."""
+        ordered: dict[str, None] = {}
+
+        def visit(uid: str) -> None:
+            if uid not in ordered:
+                for used in self._used_by(uid):
+                    visit(used)
+                ordered[uid] = None
+
+        visit(self._result)
+        return list(ordered)
+
+    def _count_uses(self) -> dict[str, int]:
+        uses = dict.fromkeys(self._nodes, 0)
+        for uid in self._top_level():
+            for value in self._nodes[uid]["resolved_kwargs"].values():
+                for reference in _result_references(value):
+                    uses[self._uid(uid, reference)] += 1
+        uses[self._result] += 1
+        return uses
+
+    def _used_by(self, uid: str) -> list[str]:
+        edges = self._graph.G.out_edges(uid, data=True)
+        return [used for _, used, data in edges if data["reference_type"] == PGEdgeType.ResultReference]
+
+    def _uid(self, user: str, reference: ResultReference) -> str:
+        return f"{reference.from_node}-{self._nodes[user]['process_graph_uid']}"
+
+    def _resolve(
+        self,
+        user: str,
+        argument: str,
+        value: Value,
+        parameters: Mapping[str, Value],
+        take: Callable[[str], Value],
+        process_id: str,
+    ) -> Value:
+        if isinstance(value, ResultReference):
+            return take(self._uid(user, value))
+        if isinstance(value, ParameterReference):
+            if value.from_parameter not in parameters:
+                raise MissingParameter(
+                    f"{process_id}: the callback refers to {value.from_parameter!r}; "
+                    f"it is given {', '.join(sorted(parameters)) or 'nothing'}"
+                )
+            return parameters[value.from_parameter]
+        if isinstance(value, list):
+            return [self._resolve(user, argument, item, parameters, take, process_id) for item in value]
+        if isinstance(value, dict):
+            return {
+                k: self._resolve(user, argument, v, parameters, take, process_id) for k, v in value.items()
+            }
+        callback = self._callback(user, argument)
+        if callback is not None:
+            return callback
+        return value if process_id in _TYPED else plain(value)
+
+    def _callback(self, user: str, argument: str) -> "Callback | None":
+        for _, uid, data in self._graph.G.out_edges(user, data=True):
+            if data["reference_type"] == PGEdgeType.Callback and data["arg_name"] == argument:
+                return Callback(self, uid)
+        return None
+
+
+class Callback:
+    """A process graph given to a process; every call computes afresh.
+
+    It is called as openeo-processes-dask calls callbacks: values by position with names in
+    `positional_parameters`, others in `named_parameters`, and special arguments (`axis`, `keepdims`, ...)
+    that go to every process of the callback which knows them.
+    """
+
+    def __init__(self, graph: ParsedGraph, result: str) -> None:
+        self._graph = graph
+        self._result = result
+        self.__name__ = graph._nodes[result]["process_id"]
+
+    def __call__(
+        self,
+        *values: Value,
+        positional_parameters: Mapping[str, int] | None = None,
+        named_parameters: Mapping[str, Value] | None = None,
+        **special: Value,
+    ) -> Value:
+        """Return the value of the callback's result node."""
+        parameters = dict(named_parameters or {})
+        if special.get("context") is not None or "context" not in parameters:
+            parameters["context"] = special.get("context")
+        parameters |= {name: values[index] for name, index in (positional_parameters or {}).items()}
+        return self._evaluate(self._result, parameters, special, {})
+
+    def _evaluate(self, uid: str, parameters: Json, special: Json, results: dict[str, Value]) -> Value:
+        if uid in results:
+            return results[uid]
+        node = self._graph._nodes[uid]
+
+        def take(used: str) -> Value:
+            return self._evaluate(used, parameters, special, results)
+
+        raw, process_id = node["resolved_kwargs"], node["process_id"]
+        arguments = {
+            name: self._graph._resolve(uid, name, value, parameters, take, process_id)
+            for name, value in raw.items()
+        }
+        if isinstance(raw.get("data"), list) or self._is_created_array(uid, raw.get("data")):
+            arguments["data"] = _stacked(arguments["data"])
+            special = {**special, "axis": 0}
+        results[uid] = call(self._graph.implementations, process_id, arguments, special)
+        return results[uid]
+
+    def _is_created_array(self, uid: str, value: Value) -> bool:
+        """Whether an array was made inside the callback: its elements lie along its first axis."""
+        if not isinstance(value, ResultReference):
+            return False
+        return str(self._graph._nodes[self._graph._uid(uid, value)]["process_id"]).startswith("array_create")
+
+
+def call(
+    implementations: Implementations, process_id: str, arguments: Json, special: Json | None = None
+) -> Value:
+    """Run one standard process; what goes wrong inside names the process."""
+    try:
+        return implementations[process_id](**{**(special or {}), **arguments})
+    except FusionError:
+        raise
+    except Exception as error:
+        raise InvalidParameter(f"{process_id}: {type(error).__name__}: {error}") from error
+
+
+def plain(value: Value) -> Value:
+    """What the JSON said, for a value that the parser turned into a type of its own."""
+    if isinstance(value, Year):
+        return f"{value.root.year:04d}"
+    if isinstance(value, Date):
+        return value.root.strftime("%Y-%m-%d")
+    if isinstance(value, DateTime):
+        return _utc_text(value.root)
+    if isinstance(value, Time):
+        return value.root.isoformat()
+    if isinstance(value, TemporalInterval | TemporalIntervals):
+        return [plain(item) for item in value.root]
+    if isinstance(value, JobId):
+        return value.root
+    if isinstance(value, BoundingBox):
+        return {key: item for key, item in value.model_dump().items() if item is not None}
+    if isinstance(value, Duration):
+        return np.timedelta64(value.root)
+    return value
+
+
+def _utc_text(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _result_references(value: Value) -> list[ResultReference]:
+    if isinstance(value, ResultReference):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [r for item in value for r in _result_references(item)] if isinstance(value, list) else []
+
+
+def _stacked(value: Value) -> Value:
+    if not isinstance(value, list):
+        return value
+    arrays = [item for item in value if hasattr(item, "shape") and getattr(item, "shape", ())]
+    if not arrays:
+        return np.asarray(value)
+    stack = dask.array.stack if any(isinstance(item, dask.array.Array) for item in arrays) else np.stack
+    return stack([np.broadcast_to(item, arrays[0].shape) if np.isscalar(item) else item for item in value])

@@ -1,0 +1,281 @@
+"""Runs process graphs on the files of a data folder as a production backend would.
+
+`run` writes a result to files, `load` returns it, `check` finds what is wrong without running anything.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from openeo_udf_fusion.errors import Cancelled, InvalidCube
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.checks import check_process
+from openeo_udf_fusion.local.execution import Execution, ResolutionFound, raster
+from openeo_udf_fusion.local.formats import Template, get_format, writer
+from openeo_udf_fusion.local.inline import Definitions, Fetch, inline, result_node
+from openeo_udf_fusion.local.locality import NotLocal, Survey
+from openeo_udf_fusion.local.regions import Box, tiles, whole
+from openeo_udf_fusion.local.result_metadata import result_metadata
+from openeo_udf_fusion.local.tiles import ahead, tile_size
+from openeo_udf_fusion.local.udf_code import LogEntry
+from openeo_udf_fusion.local.udf_runner import UdfRunner
+from openeo_udf_fusion.local.udf_worker import now
+
+__all__ = ["LogEntry", "Progress", "RunResult", "Workspace", "check", "load", "run"]
+
+DEFAULT_FORMAT = "netCDF"
+# Two tiles at once are enough: one reads or writes while the other computes with all cores.
+TILES_AT_ONCE = min(2, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a graph may use.
+
+    Attributes
+    ----------
+    data : Path
+        The folder of collections; nothing outside it is read.
+    definitions : callable
+        (process id, namespace) -> process with `process_graph` and `parameters`, or None.
+    fetch : callable or None
+        Reads the JSON at a namespace that is a URL or file; None: not allowed.
+    """
+
+    data: Path
+    definitions: Definitions
+    fetch: Fetch | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: tiles done and in all, and pixels of the result per second."""
+
+    done: int
+    total: int
+    pixels_per_s: float
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run wrote.
+
+    Attributes
+    ----------
+    files : list of Path
+    metadata : dict
+        `bbox` (EPSG:4326), `epsg`, `wkt2`, `dates`, `bands`, `band_attrs`, `shape`, `format`, `tiled`,
+        `not_local` (why it did not run tile by tile).
+    """
+
+    files: list[Path]
+    metadata: Json
+
+
+def run(
+    process: Json,
+    workspace: Workspace,
+    output: Path,
+    *,
+    format: str | None = None,
+    options: Json | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    log: Callable[[LogEntry], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> RunResult:
+    """Run a process and write its result.
+
+    Where every process of the graph is local in space, it runs tile by tile, and memory does not grow with
+    the area; otherwise it runs on lazy cubes, and the log says which process is not local.
+
+    Parameters
+    ----------
+    process
+        ``{"process_graph": {...}, "parameters": [...]}``.
+    workspace
+        collections and definitions of processes.
+    output
+        a folder, in which the result is called `result` with the format's suffix; with `format`, the file.
+    format, options
+        of the file; by default those of the graph's save_result, or netCDF.
+    progress, log
+        called after every tile, and with every line of the log.
+    cancelled
+        asked between tiles, and while a user's UDF runs.
+
+    Raises
+    ------
+    FusionError
+        Cancelled, UdfFailed, NoDataAvailable, ... No file is left behind.
+    """
+    execution = _prepare(process, workspace, log, cancelled)
+    kind, chosen = _format(execution.graph, format, options)
+    path = output / f"result{get_format(kind).suffix}" if format is None else output
+    steps = _Steps(progress or (lambda _: None), cancelled)
+    survey = _survey_or_reason(execution)
+    if isinstance(survey, Survey):
+        template, files = _run_tiled(execution, survey, path, kind, chosen, steps)
+        reason = None
+    else:
+        reason = survey
+        execution.runner.log(LogEntry("warning", f"runs on the whole area at once: {reason}", now()))
+        template, files = _run_whole(execution, path, kind, chosen, steps)
+    metadata = result_metadata(template, get_format(kind).name)
+    return RunResult(files, {**metadata, "tiled": reason is None, "not_local": reason})
+
+
+def load(process: Json, workspace: Workspace) -> xr.DataArray:
+    """Run a process and return its result, in memory as a whole; for small cubes.
+
+    Returns
+    -------
+    DataArray
+        float32, dims out of t, bands, y, x, with CRS.
+    """
+    execution = _prepare(process, workspace, None, lambda: False)
+    survey = _survey_or_reason(execution)
+    if isinstance(survey, Survey):
+        survey, cube = _first_tile(execution, survey, lambda s: whole(s.grid))
+        return _as_result(cube)
+    return _as_result(raster(execution.whole())).compute()
+
+
+check = check_process
+
+
+def _prepare(
+    process: Json, workspace: Workspace, log: Callable[[LogEntry], None] | None, cancelled: Callable[[], bool]
+) -> Execution:
+    say = log or (lambda _: None)
+    graph = inline(process, workspace.definitions, workspace.fetch)
+    runner = UdfRunner(say, cancelled)
+    return Execution(graph, workspace.data, runner, lambda text: say(LogEntry("warning", text, now())))
+
+
+def _format(graph: Json, format: str | None, options: Json | None) -> tuple[str, Json]:
+    node = graph[result_node(graph)]
+    saved: Json = node["arguments"] if node["process_id"] == "save_result" else {}
+    kind = format or saved.get("format") or DEFAULT_FORMAT
+    chosen = options if options is not None else (saved.get("options") or {} if format is None else {})
+    return get_format(kind).name, chosen
+
+
+def _survey_or_reason(execution: Execution) -> Survey | str:
+    try:
+        return execution.survey({})
+    except NotLocal as found:
+        return str(found)
+
+
+def _first_tile(
+    execution: Execution, survey: Survey, box: Callable[[Survey], Box]
+) -> tuple[Survey, xr.DataArray]:
+    """The first tile, and the survey with the resolutions that UDFs turned out to return."""
+    ratios: dict[str, Fraction] = {}
+    while True:
+        try:
+            return survey, raster(execution.tile(survey, box(survey)))
+        except ResolutionFound as found:
+            ratios[found.name] = found.ratio
+            survey = execution.survey(ratios)
+
+
+class _Steps:
+    """Counts tiles, reports progress, and stops a run that was cancelled."""
+
+    def __init__(self, report: Callable[[Progress], None], cancelled: Callable[[], bool]) -> None:
+        self.report = report
+        self.cancelled = cancelled
+        self.start = time.monotonic()
+        self.pixels = 0
+
+    def go_on(self) -> None:
+        if self.cancelled():
+            raise Cancelled("the run was cancelled; its result was removed")
+
+    def done(self, count: int, total: int, pixels: int) -> None:
+        self.pixels += pixels
+        elapsed = max(time.monotonic() - self.start, 1e-6)
+        self.report(Progress(count, total, self.pixels / elapsed))
+
+
+def _run_tiled(
+    execution: Execution, survey: Survey, path: Path, kind: str, options: Json, steps: _Steps
+) -> tuple[Template, list[Path]]:
+    def boxes(of: Survey) -> list[Box]:
+        per_pixel = sum(source.bytes_per_pixel for source in execution.sources.values())
+        return tiles(of.grid.shape, tile_size(of, per_pixel))
+
+    steps.go_on()
+    survey, first = _first_tile(execution, survey, lambda s: boxes(s)[0])
+    first = _as_result(first)
+    template = replace(Template.of(first), y=survey.grid.y, x=survey.grid.x)
+    all_boxes = boxes(survey)
+
+    def compute(box: Box) -> xr.DataArray:
+        steps.go_on()
+        return _as_result(raster(execution.tile(survey, box)))
+
+    with writer(path, kind, template, options) as opened, _pool() as pool:
+        opened.write(first, all_boxes[0].rows, all_boxes[0].columns)
+        steps.done(1, len(all_boxes), first.sizes["y"] * first.sizes["x"])
+        del first
+        for count, (box, cube) in enumerate(ahead(pool, compute, all_boxes[1:], TILES_AT_ONCE + 1), start=2):
+            _require_labels(cube, template)
+            opened.write(cube, box.rows, box.columns)
+            steps.done(count, len(all_boxes), box.shape[0] * box.shape[1])
+            steps.go_on()
+    return template, opened.files
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(TILES_AT_ONCE, thread_name_prefix="tile")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_whole(
+    execution: Execution, path: Path, kind: str, options: Json, steps: _Steps
+) -> tuple[Template, list[Path]]:
+    steps.go_on()
+    cube = _as_result(raster(execution.whole()))
+    template = Template.of(cube)
+    boxes = tiles(template.shape, (512, 512))
+    with writer(path, kind, template, options) as opened:
+        for count, box in enumerate(boxes, start=1):
+            steps.go_on()
+            opened.write(cube.isel(y=box.rows, x=box.columns), box.rows, box.columns)
+            steps.done(count, len(boxes), box.shape[0] * box.shape[1])
+    return template, opened.files
+
+
+def _as_result(cube: xr.DataArray) -> xr.DataArray:
+    """float32, dims in the order t, bands, y, x."""
+    order = [dim for dim in ("t", "bands", "y", "x") if dim in cube.dims]
+    return cube.transpose(*order, ...).astype(np.float32)
+
+
+def _require_labels(cube: xr.DataArray, template: Template) -> None:
+    dates = cube["t"].values.astype("datetime64[ns]") if "t" in cube.dims else None
+    bands = tuple(str(label) for label in cube["bands"].values) if "bands" in cube.dims else None
+    if bands != template.bands or not np.array_equal(_or_empty(dates), _or_empty(template.t)):
+        raise InvalidCube(
+            f"tiles differ: one has {len(_or_empty(template.t))} dates and bands {template.bands}, another "
+            f"{len(_or_empty(dates))} dates and bands {bands}; a UDF must return the same for every tile: "
+            "choose regular dates (such as 'P8D' within temporal_extent)"
+        )
+
+
+def _or_empty(dates: np.ndarray | None) -> np.ndarray:
+    return np.empty(0, "datetime64[ns]") if dates is None else dates

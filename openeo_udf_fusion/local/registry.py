@@ -1,0 +1,79 @@
+"""Implementations of all processes that run on values: by openeo-processes-dask, or by this package."""
+
+import logging
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any
+
+import xarray as xr
+
+# It tells everybody, at import, that the processes of its extra "ml" are not there.
+logging.getLogger("openeo_processes_dask.process_implementations").setLevel(logging.ERROR)
+
+from openeo_processes_dask.process_implementations.core import process, standard_processes  # noqa: E402
+
+from openeo_udf_fusion.local import aggregation, combine, geometry, replacements, resample  # noqa: E402
+
+Implementation = Callable[..., Any]
+
+_OWN: tuple[Implementation, ...] = (
+    aggregation.aggregate_temporal,
+    aggregation.aggregate_temporal_period,
+    combine.mask,
+    combine.merge_cubes,
+    geometry.filter_spatial,
+    geometry.mask_polygon,
+    replacements.apply,
+    replacements.apply_dimension,
+    replacements.filter_bands,
+    replacements.filter_bbox,
+    replacements.filter_labels,
+    replacements.filter_temporal,
+    replacements.ndvi,
+    replacements.reduce_dimension,
+    replacements.rename_labels,
+    replacements.save_result,
+    resample.resample_cube_spatial,
+    resample.resample_spatial,
+)
+
+
+@cache
+def implementations() -> dict[str, Implementation]:
+    """By process id; `load_collection`, `load_stac` and UDFs are the executor's."""
+    theirs = {
+        function.__name__.strip("_"): keeping_labels(process(function)) for function in standard_processes
+    }
+    own = {function.__name__: process(function) for function in _OWN}
+    return theirs | own
+
+
+def keeping_labels(function: Implementation) -> Implementation:
+    """Give back to a process's result what it lost of the cube: CRS, labels, attributes."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **arguments: Any) -> Any:  # noqa: ANN401 - values of any process
+        result = function(*args, **arguments)
+        cube = next((value for value in arguments.values() if isinstance(value, xr.DataArray)), None)
+        return repaired(result, cube) if isinstance(result, xr.DataArray) and cube is not None else result
+
+    return wrapper
+
+
+def repaired(result: xr.DataArray, cube: xr.DataArray) -> xr.DataArray:
+    """`result` with the coordinates of dimensions that kept their size, and CRS and attributes of `cube`."""
+    kept = {
+        dim: cube[dim]
+        for dim in result.dims
+        if dim in cube.coords and dim not in result.coords and result.sizes[dim] == cube.sizes[dim]
+    }
+    result = result.assign_coords(kept)
+    if {"x", "y"} <= set(result.dims) and "spatial_ref" in cube.coords and "spatial_ref" not in result.coords:
+        result = result.assign_coords(spatial_ref=cube["spatial_ref"])
+    result.attrs = {**cube.attrs, **{key: value for key, value in result.attrs.items() if _is_plain(value)}}
+    return result
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a file can store an attribute; openeo-processes-dask leaves CRS objects behind, for one."""
+    return isinstance(value, str | int | float | list | dict)

@@ -1,0 +1,101 @@
+"""What happens where a UDF runs, in this process or in another: run its code, tell what went wrong.
+
+Imported by the subprocess that runs users' UDFs, so it stays light.
+"""
+
+import re
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import xarray as xr
+from openeo.metadata import Band, BandDimension, CollectionMetadata, SpatialDimension, TemporalDimension
+from openeo.udf import OpenEoUdfException, UdfData, XarrayDataCube
+from openeo.udf.run_code import load_module_from_string, run_udf_code
+
+from openeo_udf_fusion.errors import InvalidCube, UdfFailed
+from openeo_udf_fusion.jsontypes import Json
+
+NO_UDF_FOUND = (
+    "no UDF found in the code: it needs\n"
+    "    def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray\n"
+    "with these very annotations, unquoted and without `from __future__ import annotations`"
+)
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One line of a run's log: level (error, warning, info, debug), message, time in UTC."""
+
+    level: str
+    message: str
+    time: datetime
+
+
+def run_code(code: str, cube: xr.DataArray, context: Json, epsg: int | None) -> xr.DataArray:
+    """Call the UDF in `code` as a production backend does.
+
+    Raises
+    ------
+    UdfFailed
+        The code does not compile, holds no UDF, or raised; the message ends with its traceback.
+    InvalidCube
+        It returned something that is not one data cube.
+    """
+    data = UdfData(
+        proj={"EPSG": epsg} if epsg else None, datacube_list=[XarrayDataCube(cube)], user_context=context
+    )
+    try:
+        cubes = run_udf_code(code=code, data=data).get_datacube_list() or []
+    except OpenEoUdfException as error:
+        raise UdfFailed(NO_UDF_FOUND if "No UDF found" in str(error) else str(error)) from error
+    except (Exception, SystemExit) as error:
+        raise UdfFailed(described(error, code)) from error
+    if len(cubes) != 1 or not isinstance(cubes[0], XarrayDataCube):
+        raise InvalidCube(f"a UDF returns one data cube, this one returned {len(cubes)}")
+    return cubes[0].get_array()
+
+
+def has_apply_metadata(code: str) -> bool:
+    """Whether the text defines `apply_metadata`: production backends look for it before they run anything."""
+    return re.search(r"^def apply_metadata\(", code, flags=re.MULTILINE) is not None
+
+
+def promised_bands(code: str, bands: Sequence[str], context: Json) -> list[str]:
+    """Band labels after the code's `apply_metadata`; raises UdfFailed as `run_code` does."""
+    metadata = CollectionMetadata(
+        {},
+        dimensions=[
+            SpatialDimension("x", extent=[]),
+            SpatialDimension("y", extent=[]),
+            TemporalDimension("t", extent=[]),
+            BandDimension("bands", bands=[Band(name) for name in bands]),
+        ],
+    )
+    try:
+        changed = load_module_from_string(code)["apply_metadata"](metadata, context)
+        return [str(name) for name in changed.band_names]
+    except (Exception, SystemExit) as error:
+        raise UdfFailed(described(error, code)) from error
+
+
+def described(error: BaseException, code: str) -> str:
+    """Name the error, then the traceback from the UDF's first line on, with the UDF's own source."""
+    lines = code.splitlines()
+    frames = traceback.extract_tb(error.__traceback__)
+    start = next((n for n, frame in enumerate(frames) if frame.filename == "<string>"), 0)
+    shown = traceback.StackSummary.from_list(
+        [
+            traceback.FrameSummary("UDF", frame.lineno, frame.name, line=_line(lines, frame.lineno))
+            if frame.filename == "<string>"
+            else frame
+            for frame in frames[start:]
+        ]
+    )
+    last = "".join(traceback.format_exception_only(error)).strip()
+    return f"the UDF raised {last}\nTraceback (most recent call last):\n{''.join(shown.format())}{last}"
+
+
+def _line(lines: Sequence[str], number: int | None) -> str:
+    return lines[number - 1] if number and number <= len(lines) else ""
