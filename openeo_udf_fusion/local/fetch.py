@@ -32,13 +32,17 @@ def fetch_json(url: str, *, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEO
         raise UnknownProcess(f"a namespace is an http or https URL, 'user' or 'backend', got {url[:200]!r}")
     try:
         with _opener().open(url, timeout=timeout_s) as response:
-            text = _read(response, url, max_bytes, time.monotonic() + timeout_s)
+            text = _read(response, max_bytes + 1, time.monotonic() + timeout_s)
     except urllib.error.HTTPError as error:
         raise UnknownProcess(
             f"{url} cannot be read: its server answered {error.code} {error.reason}"
         ) from None
     except (OSError, HTTPException, ValueError) as error:
         raise UnknownProcess(f"{url} cannot be read: {error}") from None
+    if len(text) > max_bytes:
+        raise InvalidGraph(
+            f"{url} is larger than the {max_bytes} bytes that are read of a process definition"
+        )
     return _parse(text, url)
 
 
@@ -74,19 +78,13 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _read(response: HTTPResponse, url: str, max_bytes: int, deadline: float) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := response.read1(65_536):
-        size += len(chunk)
-        if size > max_bytes:
-            raise InvalidGraph(
-                f"{url} is larger than the {max_bytes} bytes that are read of a process definition"
-            )
+def _read(response: HTTPResponse, most_bytes: int, deadline: float) -> bytes:
+    text = b""
+    while len(text) < most_bytes and (chunk := response.read1(min(65_536, most_bytes - len(text)))):
         if time.monotonic() > deadline:
             raise TimeoutError("it takes too long")
-        chunks.append(chunk)
-    return b"".join(chunks)
+        text += chunk
+    return text
 
 
 def _parse(text: bytes, location: str) -> Json:

@@ -86,11 +86,12 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
     signer = LinkSigner(settings.state / "link_secret.json", settings.link_lifetime_s)
     app.include_router(discovery.router(settings.data, predefined))
     app.include_router(auth.router(authenticator))
-    app.include_router(processing.validation_router(synchronous, settings.max_body_bytes))
     app.include_router(result_endpoints.router(jobs, authenticator, signer))
     for routes in (
         auth.account_router(authenticator),
         user_processes.router(stored, settings.max_body_bytes),
+        # The API lets anybody validate; here that may fetch the URL of a namespace, so it is for the user.
+        processing.validation_router(synchronous, settings.max_body_bytes),
         processing.result_router(synchronous, settings.max_body_bytes),
         job_endpoints.router(jobs, worker, settings.max_body_bytes),
     ):

@@ -73,7 +73,7 @@ class CrossOrigin:
             await _preflight(methods)(scope, receive, send)
         elif scope["method"] == "HEAD":
             # As GET; the web server leaves the body out, for it sees the method that came.
-            await self._app(scope | {"method": "GET"}, receive, send)
+            await self._app({**scope, "method": "GET"}, receive, send)
         else:
             await self._app(scope, receive, send)
 

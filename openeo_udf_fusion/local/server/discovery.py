@@ -12,9 +12,8 @@ from fastapi import APIRouter, Depends, Request
 import openeo_udf_fusion
 from openeo_udf_fusion.errors import FusionError, UnknownCollection
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local import collections
+from openeo_udf_fusion.local import collections, formats
 from openeo_udf_fusion.local.collections import Collection
-from openeo_udf_fusion.local.formats import FORMATS
 from openeo_udf_fusion.local.server import endpoints
 from openeo_udf_fusion.local.server.pages import Page, paginate
 from openeo_udf_fusion.local.server.stac import STAC_VERSION
@@ -73,7 +72,7 @@ def router(data: Path, processes: Mapping[str, Json]) -> APIRouter:
 
     @routes.get("/file_formats")
     def file_formats() -> Json:
-        return FORMATS
+        return formats.file_formats()
 
     @routes.get("/udf_runtimes")
     def udf_runtimes() -> Json:

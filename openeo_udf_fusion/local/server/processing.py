@@ -1,5 +1,6 @@
 """The endpoints that validate a process, and that run one while the client waits."""
 
+import asyncio
 import logging
 import shutil
 import tempfile
@@ -7,8 +8,8 @@ import threading
 from pathlib import Path
 from typing import Annotated
 
-import anyio
 import anyio.to_thread
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
@@ -34,7 +35,8 @@ class Processing:
         self._executor = executor
         self._workspace = workspace
         self._scratch = scratch
-        self._turn = threading.Lock()
+        # Those who wait hold no thread of the pool: everything else is answered meanwhile.
+        self.turn = CapacityLimiter(1)
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -61,10 +63,9 @@ class Processing:
 
         folder = self._new_folder()
         try:
-            with self._turn:
-                if cancelled():
-                    raise Cancelled("the client hung up before its turn came")
-                result = self._executor.run(process, self._workspace, folder, log=_log, cancelled=cancelled)
+            if cancelled():
+                raise Cancelled("the client hung up before its turn came")
+            result = self._executor.run(process, self._workspace, folder, log=_log, cancelled=cancelled)
             return single_file(folder, result)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -110,29 +111,17 @@ def result_router(processing: Processing, max_body_bytes: int) -> APIRouter:
 
 async def _run_while_connected(request: Request, processing: Processing, process: Json) -> Path:
     abandoned = threading.Event()
-    finished = anyio.Event()
+    watcher = asyncio.create_task(_watch(request, abandoned))
+    try:
+        return await anyio.to_thread.run_sync(processing.run, process, abandoned, limiter=processing.turn)
+    finally:
+        watcher.cancel()
 
-    async def watch() -> None:
-        while not finished.is_set():
-            if await request.is_disconnected():
-                abandoned.set()
-                return
-            with anyio.move_on_after(_DISCONNECT_POLL_S):
-                await finished.wait()
 
-    failure: FusionError | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch)
-        try:
-            file = await anyio.to_thread.run_sync(processing.run, process, abandoned)
-        except FusionError as error:
-            # Raised below: a task group would wrap it in an exception group.
-            failure = error
-        finally:
-            finished.set()
-    if failure is not None:
-        raise failure
-    return file
+async def _watch(request: Request, abandoned: threading.Event) -> None:
+    while not await request.is_disconnected():
+        await asyncio.sleep(_DISCONNECT_POLL_S)
+    abandoned.set()
 
 
 def _log(entry: LogEntry) -> None:

@@ -6,17 +6,13 @@ from pathlib import Path
 
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.executor import RunResult
+from openeo_udf_fusion.local.formats import FORMATS
 from openeo_udf_fusion.local.server.storage import storage_failed
 
 ASSETS_FOLDER = "assets"
 
-MEDIA_TYPES = {
-    ".nc": "application/x-netcdf",
-    ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
-    ".parquet": "application/vnd.apache.parquet",
+MEDIA_TYPES = {format.suffix: format.media_type for format in FORMATS.values()} | {
     ".json": "application/json",
-    ".csv": "text/csv",
-    ".png": "image/png",
     ".zip": "application/zip",
 }
 

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.local.server.app import create_app
@@ -53,8 +54,8 @@ def backend(
     """
     with tempfile.TemporaryDirectory(prefix="openeo-udf-fusion-", ignore_cleanup_errors=True) as temporary:
         settings = Settings(Path(data), Path(state or temporary), user, password)
-        with closing(_listen(LOOPBACK, port)) as listener, _running(settings, listener):
-            yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+        with closing(_listen(LOOPBACK, port)) as listener, running(create_app(settings), listener) as url:
+            yield url
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
@@ -69,34 +70,44 @@ def serve(settings: Settings, host: str, port: int) -> None:
     with closing(_listen(host, port)) as listener:
         address = f"[{host}]" if ":" in host else host
         logger.info("openEO API at http://%s:%s", address, listener.getsockname()[1])
-        _server(settings).run(sockets=[listener])
+        uvicorn.Server(_config(create_app(settings))).run(sockets=[listener])
 
 
 @contextmanager
-def _running(settings: Settings, listener: socket.socket) -> Iterator[None]:
-    server = _server(settings)
-    thread = threading.Thread(
-        target=server.run, kwargs={"sockets": [listener]}, name="openeo-server", daemon=True
-    )
-    thread.start()
+def running(app: FastAPI, listener: socket.socket | None = None) -> Iterator[str]:
+    """Run an application in a thread for as long as the context lasts; yields its URL.
+
+    Parameters
+    ----------
+    listener
+        A bound socket; by default one on a free port of 127.0.0.1.
+    """
+    with closing(_listen(LOOPBACK, 0) if listener is None else listener) as bound:
+        server = uvicorn.Server(_config(app))
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [bound]}, name="openeo-server", daemon=True
+        )
+        host, port = bound.getsockname()[:2]
+        thread.start()
+        try:
+            _wait_for_start(server, thread)
+            yield f"http://{host}:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _wait_for_start(server: uvicorn.Server, thread: threading.Thread) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not server.started:
         if not thread.is_alive() or time.monotonic() > deadline:
             raise RuntimeError("the server did not start; its log says why")
         time.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
-def _server(settings: Settings) -> uvicorn.Server:
+def _config(app: FastAPI) -> uvicorn.Config:
     # No log_config: uvicorn's own sends the access log to stdout, which belongs to the caller.
-    config = uvicorn.Config(
-        create_app(settings), log_config=None, timeout_graceful_shutdown=_GRACE_S, server_header=False
-    )
-    return uvicorn.Server(config)
+    return uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=_GRACE_S, server_header=False)
 
 
 def _listen(host: str, port: int) -> socket.socket:
