@@ -4,12 +4,15 @@ Wavelengths are the nominal ones of the product guides. Nothing here is computed
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from openeo_udf_fusion.errors import MissingBands
 
 Kind = Literal["reflectance", "temperature", "backscatter", "qa", "auxiliary"]
 
@@ -59,17 +62,16 @@ def _reflectance(
     for line in rows.strip().splitlines():
         name, common_name, wavelength, gsd = line.split()
         common = None if common_name == "-" else common_name
-        bands.append(
-            Band(name, "reflectance", common, float(wavelength), float(gsd), scale, offset, nodata)
-        )
+        bands.append(Band(name, "reflectance", common, float(wavelength), float(gsd), scale, offset, nodata))
     return tuple(bands)
 
 
 MODIS = Sensor(
     "modis",
     "MODIS (Terra, Aqua) surface reflectance",
-    _reflectance(
-        """
+    (
+        *_reflectance(
+            """
         B1 red    645.0 500
         B2 nir    858.5 500
         B3 blue   469.0 500
@@ -78,10 +80,9 @@ MODIS = Sensor(
         B6 swir16 1640.0 500
         B7 swir22 2130.0 500
         """,
-        scale=1e-4,
-        nodata=(-28672, 32767),
-    )
-    + (
+            scale=1e-4,
+            nodata=(-28672, 32767),
+        ),
         Band("state_1km", "qa", gsd_m=1000),
         Band("day_of_year", "auxiliary", gsd_m=500, nodata=(65535,), units="day"),
         *(Band(f"quality_B{n}", "qa", gsd_m=500, nodata=(255,)) for n in range(1, 8)),
@@ -92,8 +93,9 @@ MODIS = Sensor(
 VIIRS = Sensor(
     "viirs",
     "VIIRS (S-NPP, NOAA-20, NOAA-21) surface reflectance",
-    _reflectance(
-        """
+    (
+        *_reflectance(
+            """
         I1 red     640 500
         I2 nir     865 500
         I3 swir16 1610 500
@@ -107,10 +109,9 @@ VIIRS = Sensor(
         M10 swir16 1610 1000
         M11 swir22 2250 1000
         """,
-        scale=1e-4,
-        nodata=(-28672, 32767),
-    )
-    + (
+            scale=1e-4,
+            nodata=(-28672, 32767),
+        ),
         *(Band(f"QF{n}", "qa", gsd_m=1000) for n in range(1, 8)),
         *(
             Band(f"quality_{name}", "qa", gsd_m=500, nodata=(255,))
@@ -123,8 +124,9 @@ VIIRS = Sensor(
 SENTINEL2 = Sensor(
     "s2",
     "Sentinel-2 MSI L2A",
-    _reflectance(
-        """
+    (
+        *_reflectance(
+            """
         B01 coastal  443 60
         B02 blue     492 10
         B03 green    560 10
@@ -138,12 +140,13 @@ SENTINEL2 = Sensor(
         B11 swir16  1614 20
         B12 swir22  2202 20
         """,
-        scale=1e-4,
-        offset=-0.1,
-        nodata=(0,),
-    )
-    + (Band("SCL", "qa", gsd_m=20, nodata=(0,)),),
-    source="Sentinel-2 Products Specification 14.9: QUANTIFICATION_VALUE 10000, BOA_ADD_OFFSET -1000 since 04.00",
+            scale=1e-4,
+            offset=-0.1,
+            nodata=(0,),
+        ),
+        Band("SCL", "qa", gsd_m=20, nodata=(0,)),
+    ),
+    source="Sentinel-2 Products Specification 14.9: QUANTIFICATION_VALUE, BOA_ADD_OFFSET (-1000 since 04.00)",
 )
 
 
@@ -151,8 +154,9 @@ def _landsat(sensor_id: str, title: str) -> Sensor:
     return Sensor(
         sensor_id,
         title,
-        _reflectance(
-            """
+        (
+            *_reflectance(
+                """
             B1 coastal 443 30
             B2 blue    482 30
             B3 green   561 30
@@ -161,11 +165,10 @@ def _landsat(sensor_id: str, title: str) -> Sensor:
             B6 swir16 1609 30
             B7 swir22 2201 30
             """,
-            scale=2.75e-5,
-            offset=-0.2,
-            nodata=(0,),
-        )
-        + (
+                scale=2.75e-5,
+                offset=-0.2,
+                nodata=(0,),
+            ),
             Band("LST", "temperature", "lwir11", 10895, 30, 0.00341802, 149.0, (0,), "K"),
             Band("QA_PIXEL", "qa", gsd_m=30, nodata=(1,)),
         ),
@@ -274,78 +277,77 @@ def band_of(label: str) -> tuple[Sensor, Band] | None:
     return (sensor, band) if sensor and band else None
 
 
-# --- QA: functions on arrays of flags; NaN (a flag that is missing) is never clear
+# --- QA: functions on arrays of flags; a flag that is missing (NaN) fulfils no condition
 
 
 Flags = NDArray[np.generic]
 Mask = NDArray[np.bool_]
 
 
-def _bits(flags: Flags, first: int, count: int = 1) -> NDArray[np.int32]:
-    """Return the bit field of the given width; missing flags (NaN) read as 0."""
-    whole = np.nan_to_num(flags, nan=0).astype(np.int32)
-    return (whole >> first) & ((1 << count) - 1)
-
-
-def _known(flags: Flags) -> Mask:
-    return ~np.isnan(flags) if flags.dtype.kind == "f" else np.ones(flags.shape, bool)
+def _field(flags: Flags, first: int, width: int, *accepted: int) -> Mask:
+    """Return where the bit field that starts at bit `first` holds one of the accepted values."""
+    missing = np.isnan(flags) if flags.dtype.kind == "f" else np.zeros(flags.shape, np.bool_)
+    whole = np.where(missing, 0, flags).astype(np.int32)
+    field = (whole >> first) & ((1 << width) - 1)
+    holds = np.zeros(flags.shape, np.bool_)
+    for value in accepted:
+        holds |= field == value
+    return holds & ~missing
 
 
 def modis_clear(state: Flags) -> Mask:
     """Return where MODIS saw the ground: no cloud, shadow, cirrus or internal cloud, not next to a cloud.
 
-    Source: MOD09 user guide 1.4, table 13 (state_1km, state_500m); cloud state 3, "assumed clear", counts as clear.
+    Cloud state 3, "assumed clear", counts as clear.
+    Source: MOD09 user guide 1.4, table 13 (state_1km and state_500m).
     """
-    cloudy = np.isin(_bits(state, 0, 2), (1, 2))
-    cirrus = _bits(state, 8, 2) >= 2
-    other = _bits(state, 2) | _bits(state, 10) | _bits(state, 13)
-    return _known(state) & ~cloudy & ~cirrus & (other == 0)
+    no_cloud = _field(state, 0, 2, 0, 3) & _field(state, 10, 1, 0) & _field(state, 13, 1, 0)
+    return no_cloud & _field(state, 2, 1, 0) & _field(state, 8, 2, 0, 1)
 
 
 def modis_snow(state: Flags) -> Mask:
     """Return where MODIS saw snow or ice (MOD09 user guide 1.4, table 13: bits 12 and 15)."""
-    return _known(state) & ((_bits(state, 12) | _bits(state, 15)) == 1)
+    return _field(state, 12, 1, 1) | _field(state, 15, 1, 1)
 
 
 def viirs_clear(qf1: Flags, qf2: Flags | None = None, qf7: Flags | None = None) -> Mask:
-    """Return where VIIRS saw the ground by day: confident or probably clear, no shadow, cirrus or cloud beside it.
+    """Return where VIIRS saw the ground by day: clear, no shadow, cirrus or cloud beside it.
 
-    Source: VNP09 user guide 2.0, tables 8 (QF1), 9 (QF2) and 14 (QF7). QF2 and QF7 sharpen the mask where given.
+    Confident and probably clear both count; QF2 and QF7 sharpen the mask where they are given.
+    Source: VNP09 user guide 2.0, tables 8 (QF1), 9 (QF2) and 14 (QF7).
     """
-    clear = _known(qf1) & (_bits(qf1, 2, 2) <= 1) & (_bits(qf1, 4) == 0)
+    clear = _field(qf1, 2, 2, 0, 1) & _field(qf1, 4, 1, 0)
     if qf2 is not None:
-        clear &= _known(qf2) & (_bits(qf2, 3) == 0) & (_bits(qf2, 6, 2) == 0)
+        clear &= _field(qf2, 3, 1, 0) & _field(qf2, 6, 2, 0)
     if qf7 is not None:
-        clear &= _known(qf7) & (_bits(qf7, 1) == 0) & (_bits(qf7, 4) == 0)
+        clear &= _field(qf7, 1, 1, 0) & _field(qf7, 4, 1, 0)
     return clear
 
 
 def viirs_snow(qf2: Flags) -> Mask:
     """Return where VIIRS saw snow or ice (VNP09 user guide 2.0, table 9: QF2 bit 5)."""
-    return _known(qf2) & (_bits(qf2, 5) == 1)
+    return _field(qf2, 5, 1, 1)
 
 
-def nbar_good(quality: Flags, magnitude_inversions: bool = True) -> Mask:
+def nbar_good(quality: Flags, *, magnitude_inversions: bool = True) -> Mask:
     """Return where an NBAR value rests on an inversion.
 
     Source: MCD43 and VNP43 user guides, mandatory quality: 0 full inversion, 1 magnitude inversion, 255 fill.
     """
-    accepted = (0, 1) if magnitude_inversions else (0,)
-    return _known(quality) & np.isin(_bits(quality, 0, 8), accepted)
+    return _field(quality, 0, 8, 0, 1) if magnitude_inversions else _field(quality, 0, 8, 0)
 
 
-def sentinel2_clear(scl: Flags, unclassified: bool = False) -> Mask:
+def sentinel2_clear(scl: Flags, *, unclassified: bool = False) -> Mask:
     """Return where Sentinel-2 saw vegetation, bare ground or water (SCL 4, 5, 6; 7 by choice).
 
     Source: Sentinel-2 Products Specification 14.9, scene classification.
     """
-    accepted = (4, 5, 6, 7) if unclassified else (4, 5, 6)
-    return _known(scl) & np.isin(_bits(scl, 0, 8), accepted)
+    return _field(scl, 0, 8, 4, 5, 6, 7) if unclassified else _field(scl, 0, 8, 4, 5, 6)
 
 
 def sentinel2_snow(scl: Flags) -> Mask:
     """Return where Sentinel-2 saw snow or ice (SCL 11)."""
-    return _known(scl) & (_bits(scl, 0, 8) == 11)
+    return _field(scl, 0, 8, 11)
 
 
 def landsat_clear(qa_pixel: Flags) -> Mask:
@@ -353,17 +355,50 @@ def landsat_clear(qa_pixel: Flags) -> Mask:
 
     Source: Landsat 8-9 Collection 2 Level 2 Science Product Guide (LSDS-1619), table 6-3, bits 0-4.
     """
-    return _known(qa_pixel) & (_bits(qa_pixel, 0, 5) == 0)
+    return _field(qa_pixel, 0, 5, 0)
 
 
 def landsat_snow(qa_pixel: Flags) -> Mask:
     """Return where Landsat saw snow (LSDS-1619, table 6-3, bit 5)."""
-    return _known(qa_pixel) & (_bits(qa_pixel, 5) == 1)
+    return _field(qa_pixel, 5, 1, 1)
 
 
 def landsat_water(qa_pixel: Flags) -> Mask:
     """Return where Landsat saw water (LSDS-1619, table 6-3, bit 7)."""
-    return _known(qa_pixel) & (_bits(qa_pixel, 7) == 1)
+    return _field(qa_pixel, 7, 1, 1)
+
+
+def clear(sensor: str, flags: Mapping[str, Flags]) -> Mask | None:
+    """Return where a sensor saw the ground, by whichever of its flags are given; None if none is.
+
+    Parameters
+    ----------
+    sensor : str
+        Id of the sensor.
+    flags : mapping of band name to array
+        May hold other bands too; those are not read.
+
+    Raises
+    ------
+    MissingBands
+        If only flags came that mean nothing without another one.
+    """
+    if sensor == "modis" and "state_1km" in flags:
+        return modis_clear(flags["state_1km"])
+    if sensor == "viirs" and "QF1" in flags:
+        return viirs_clear(flags["QF1"], flags.get("QF2"), flags.get("QF7"))
+    if sensor == "viirs" and flags.keys() & {"QF2", "QF7"}:
+        raise MissingBands(
+            "viirs_QF2 and viirs_QF7 only sharpen viirs_QF1, which is missing; add it, or drop them"
+        )
+    if sensor == "s2" and "SCL" in flags:
+        return sentinel2_clear(flags["SCL"])
+    if sensor in ("l8", "l9") and "QA_PIXEL" in flags:
+        return landsat_clear(flags["QA_PIXEL"])
+    return None
+
+
+# --- accuracy
 
 
 def product_uncertainty(reflectance: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,268 @@
+"""The only place that turns xarray cubes into arrays and back: dimensions, bands, dates.
+
+Inside a process a cube is (t, bands, y, x); whatever else a cube carries is not lost on the way.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from openeo_udf_fusion import sensors
+from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, MissingBands
+from openeo_udf_fusion.periods import Days
+
+Values = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+DayNumbers = NDArray[np.int32]
+
+DIMS = ("t", "bands", "y", "x")
+_SYNONYMS = {
+    "t": ("time", "times", "timestamp", "date"),
+    "bands": ("band", "variable"),
+    "y": ("lat", "latitude", "northing"),
+    "x": ("lon", "longitude", "easting"),
+}
+_LARGEST_MEDIAN_REFLECTANCE = 2.0
+_SMALLEST_HIGH_REFLECTANCE = 1e-3
+
+
+class SensorArrays(NamedTuple):
+    """One sensor's values and valid (t, bands, y, x), and days (t,) or (t, y, x) since 1970-01-01."""
+
+    values: Values
+    valid: Mask
+    days: DayNumbers
+
+
+def canonical(cube: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """Return the cube as (t, bands, y, x) with known labels; no value is changed or copied.
+
+    Bands may be a dimension or variables; `time` may stand for `t`; a cube without y or x (a single series)
+    gets them with size 1; labels are those of the alias table where it knows them.
+
+    Raises
+    ------
+    InvalidCube
+        If dates or bands are missing, a dimension is unknown, the cube is empty, or holds no numbers.
+    """
+    array = cube.to_dataarray("bands") if isinstance(cube, xr.Dataset) else cube
+    array = array.rename(
+        {dim: name for name, others in _SYNONYMS.items() for dim in array.dims if dim in others}
+    )
+    array = array.expand_dims([dim for dim in ("y", "x") if dim not in array.dims])
+    if set(array.dims) != set(DIMS) or "t" not in array.coords or "bands" not in array.coords:
+        raise InvalidCube(
+            "a cube needs the dimensions t (with dates) and bands (with labels), beside y and x; "
+            f"this one has {dict(cube.sizes)} with coordinates {[str(name) for name in cube.coords]}"
+        )
+    if 0 in array.shape:
+        raise InvalidCube(f"the cube is empty: {dict(array.sizes)}; widen its extent")
+    if array.dtype.kind not in "fiu":
+        raise InvalidCube(f"a cube holds numbers, preferably float32; this one is {array.dtype}")
+    if array["t"].dtype.kind != "M":
+        raise InvalidCube(f"the dates along t must be datetime64, got {array['t'].dtype}")
+    labels = [sensors.canonical_label(str(label)) or str(label) for label in array["bands"].values]
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if repeated:
+        raise InvalidCube(f"each band may appear once, the cube repeats {repeated}")
+    return array.assign_coords(bands=labels).transpose(*DIMS)
+
+
+def days_of(cube: xr.DataArray) -> Days:
+    """Return the dates of a canonical cube as datetime64[D]."""
+    dates: Days = cube["t"].values.astype("datetime64[D]")
+    return dates
+
+
+def sensors_in(cube: xr.DataArray, bands: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the sensors of which a canonical cube has at least one of the named bands.
+
+    Raises
+    ------
+    MissingBands
+        If it has none at all.
+    """
+    labels = set(cube["bands"].values.tolist())
+    wanted = {
+        sensor: [f"{sensor}_{name}" for name in names] + [_stand_in(f"{sensor}_{name}") for name in names]
+        for sensor, names in bands.items()
+    }
+    found = [sensor for sensor, names in wanted.items() if labels & set(names)]
+    if not found:
+        needed = " or ".join(f"{sensor}_{names[0]}..{names[-1]}" for sensor, names in bands.items())
+        raise MissingBands(
+            f"needed are bands of {' or '.join(bands)} ({needed}), the cube has {sorted(labels)}; "
+            "rename them with cube.rename_labels('bands', ...)"
+        )
+    return found
+
+
+def sensor_arrays(cube: xr.DataArray, sensor: str, bands: Sequence[str]) -> SensorArrays:
+    """Return the observations of one sensor in a canonical cube, masked by whatever QA the cube carries.
+
+    Parameters
+    ----------
+    cube : DataArray
+        From `canonical`.
+    sensor : str
+        Id of the sensor.
+    bands : sequence of str
+        Names of its reflectance bands, in the order wanted; one that the cube lacks is nowhere valid.
+
+    Returns
+    -------
+    SensorArrays
+        Values outside the range of a valid reflectance, nodata, NaN, clouds and bad inversions are not valid.
+
+    Raises
+    ------
+    InvalidCube
+        If the reflectances are evidently not scaled to 0-1.
+    """
+    values = _stack(cube, [f"{sensor}_{name}" for name in bands])
+    lowest, highest = sensors.VALID_REFLECTANCE
+    _check_scaled(values, sensor)
+    valid = (values >= lowest) & (values <= highest)
+    nodata = cube.attrs.get("nodata", cube.attrs.get("_FillValue"))
+    if nodata is not None and lowest <= float(nodata) <= highest:
+        valid &= values != np.float32(nodata)
+    _apply_flags(valid, cube, sensor, bands)
+    return SensorArrays(values, valid, _acquisition_days(cube, sensor))
+
+
+def _stand_in(label: str) -> str:
+    return sensors.STAND_INS.get(label, label)
+
+
+def _stack(cube: xr.DataArray, wanted: Sequence[str]) -> Values:
+    """Return the wanted bands as float32: a view where they lie side by side, else a copy."""
+    labels = cube["bands"].values.tolist()
+    found = [label if label in labels else _stand_in(label) for label in wanted]
+    positions = [labels.index(label) if label in labels else -1 for label in found]
+    if positions[0] >= 0 and positions == list(range(positions[0], positions[0] + len(positions))):
+        selected = cube.values[:, positions[0] : positions[-1] + 1]
+        return selected.astype(np.float32, copy=False)
+    source = cube.values
+    stacked = np.full((source.shape[0], len(wanted), *source.shape[2:]), np.nan, np.float32)
+    for place, position in enumerate(positions):
+        if position >= 0:
+            stacked[:, place] = source[:, position]
+    return stacked
+
+
+def _check_scaled(values: Values, sensor: str) -> None:
+    """Refuse stored integers, and values that were scaled twice; a sample tells."""
+    sample = values.ravel()[:: max(1, values.size // 100_000)] if values.flags.c_contiguous else values[::7]
+    sample = sample[np.isfinite(sample) & (sample > sensors.VALID_REFLECTANCE[0])]
+    if sample.size and np.median(sample) > _LARGEST_MEDIAN_REFLECTANCE:
+        raise InvalidCube(
+            f"reflectance of {sensor} must be 0-1, its median is {np.median(sample):.4g}: stored integers? "
+            "apply scale and offset first, e.g. cube * 0.0001, or give the process's scale parameter"
+        )
+    if sample.size >= 1000 and 0 < np.quantile(sample, 0.99) < _SMALLEST_HIGH_REFLECTANCE:
+        raise InvalidCube(
+            f"reflectance of {sensor} must be 0-1, 99 % of it is below {np.quantile(sample, 0.99):.2g}: "
+            "scaled twice? this collection holds reflectance already, so set the process's scale to 1"
+        )
+
+
+def _apply_flags(valid: Mask, cube: xr.DataArray, sensor: str, bands: Sequence[str]) -> None:
+    """Clear `valid` in place where the QA bands that the cube carries say so."""
+    prefix = f"{sensor}_"
+    flags = {
+        label.removeprefix(prefix): cube.values[:, place]
+        for place, label in enumerate(cube["bands"].values.tolist())
+        if label.startswith(prefix)
+    }
+    clear = sensors.clear(sensor, flags)
+    if clear is not None:
+        valid &= clear[:, None]
+    for place, name in enumerate(bands):
+        if f"quality_{name}" in flags:
+            valid[:, place] &= sensors.nbar_good(flags[f"quality_{name}"])
+
+
+def _acquisition_days(cube: xr.DataArray, sensor: str) -> DayNumbers:
+    """Return days since 1970-01-01 per date, or per date and pixel where a composite tells them."""
+    dates = days_of(cube)
+    numbers = dates.astype(np.int64).astype(np.int32)
+    label = f"{sensor}_day_of_year"
+    if label not in cube["bands"].values:
+        return numbers
+    stored = cube.sel(bands=label).values
+    missing = ~((stored >= 1) & (stored <= 366))
+    day_of_year = np.where(missing, 1, stored).astype(np.int32)
+    years = dates.astype("datetime64[Y]")
+    own_day_of_year = (dates - years).astype(np.int32) + 1
+    # A composite that starts in late December may hold acquisitions of January.
+    next_year = day_of_year < own_day_of_year[:, None, None]
+    starts = np.stack([years, years + 1]).astype("datetime64[D]").astype(np.int64).astype(np.int32)
+    first = np.where(next_year, starts[1][:, None, None], starts[0][:, None, None])
+    return np.where(missing, numbers[:, None, None], first + day_of_year - 1).astype(np.int32)
+
+
+def on_days(arrays: SensorArrays, wanted: DayNumbers) -> tuple[Values, Mask]:
+    """Return what was observed on each wanted day: (day, bands, y, x); the mean where a day has several.
+
+    Parameters
+    ----------
+    arrays : SensorArrays
+        One sensor's observations.
+    wanted : (day,) int32
+        Ascending days since 1970-01-01, without repetitions.
+    """
+    shape = (len(wanted), *arrays.values.shape[1:])
+    total, count = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
+    place = np.minimum(np.searchsorted(wanted, arrays.days), len(wanted) - 1)
+    found = wanted[place] == arrays.days
+    for step in np.flatnonzero(found.reshape(len(found), -1).any(1)):
+        valid = arrays.valid[step]
+        values = np.where(valid, arrays.values[step], np.float32(0))
+        if arrays.days.ndim == 1:
+            total[place[step]] += values
+            count[place[step]] += valid
+        else:
+            rows, columns = np.nonzero(found[step])
+            days = place[step][rows, columns]
+            total[days, :, rows, columns] += values[:, rows, columns].T
+            count[days, :, rows, columns] += valid[:, rows, columns].T
+    if count.max(initial=0) > 1:
+        total /= np.maximum(count, 1)
+    return total, count > 0
+
+
+def assemble(
+    layers: Mapping[str, NDArray[np.generic]], dates: Days, like: xr.DataArray | xr.Dataset
+) -> xr.DataArray:
+    """Return a cube (t, bands, y, x) of the given layers, with everything of `like` but its dates and bands.
+
+    Parameters
+    ----------
+    layers : mapping of label to (t, y, x) array
+        The bands in their order.
+    dates : datetime64[D] array
+        The dates along t.
+    like : DataArray or Dataset
+        The cube as it came in: its names of dimensions, y and x coordinates and CRS are kept as they are.
+    """
+    names = {dim: next((str(own) for own in like.dims if own in _SYNONYMS[dim]), dim) for dim in DIMS}
+    spatial = [names[dim] for dim in ("y", "x") if names[dim] in like.dims]
+    first = next(iter(layers.values()))
+    values = np.empty((len(first), len(layers), *first.shape[1:]), np.float32)
+    for place, layer in enumerate(layers.values()):
+        values[:, place] = layer
+    values = values.reshape(values.shape[:2] + tuple(like.sizes[dim] for dim in spatial))
+    kept = {
+        name: coord for name, coord in like.coords.items() if set(coord.dims) <= set(spatial) and name != "t"
+    }
+    coords = {**kept, names["t"]: dates.astype("datetime64[ns]"), names["bands"]: list(layers)}
+    return xr.DataArray(values, dims=(names["t"], names["bands"], *spatial), coords=coords)
+
+
+def check_choice(parameter: str, value: str, choices: Sequence[str]) -> None:
+    """Raise InvalidParameter unless the value is one of the choices."""
+    if value not in choices:
+        raise InvalidParameter(f"{parameter} must be one of {list(choices)}, got {value!r}")
