@@ -1,0 +1,83 @@
+"""Read a model's card: a STAC Item with the MLM extension beside the weights. Needs no torch."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pystac
+
+from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.jsontypes import Json
+
+FOLDER = Path(__file__).parent
+MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
+SHA256_MULTIHASH = "1220"
+"""How a SHA-256 begins as a multihash, the form of STAC's `file:checksum`."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a process may ask of a model before it loads it.
+
+    Attributes
+    ----------
+    name, version
+        As published.
+    bands
+        Band names per sensor in the model's order.
+    receptive_field_px
+        How many pixels around a pixel matter; 0 for a pixelwise model.
+    support_days
+        Farthest distance to an observation, in days, at which the model was trained and scored.
+    weights_file, sha256
+        File name beside the card and the hash of its bytes.
+    hyperparameters
+        The arguments of the model's Config.
+    training, skill
+        How it was trained and what was measured, each with its command.
+    """
+
+    name: str
+    version: str
+    bands: dict[str, tuple[str, ...]]
+    receptive_field_px: int
+    support_days: int
+    weights_file: str
+    sha256: str
+    hyperparameters: Json
+    training: Json
+    skill: Json
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """Names of the models in a folder."""
+    return sorted(file.stem for file in folder.glob("*.json"))
+
+
+@lru_cache
+def read(name: str, folder: Path = FOLDER) -> Card:
+    """Read the card of a model.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no such model; the message names those that there are.
+    """
+    file = folder / f"{name}.json"
+    if not file.is_file():
+        raise InvalidParameter(f"there is no model {name!r}; known are {names(folder)}")
+    item = pystac.Item.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    properties, asset = item.properties, item.assets["weights"]
+    return Card(
+        name=properties["mlm:name"],
+        version=properties["version"],
+        bands={model_input["name"]: tuple(model_input["bands"]) for model_input in properties["mlm:input"]},
+        receptive_field_px=properties["fusion:receptive_field_px"],
+        support_days=properties["fusion:support_days"],
+        weights_file=Path(asset.href).name,
+        sha256=asset.extra_fields["file:checksum"].removeprefix(SHA256_MULTIHASH),
+        hyperparameters=properties["mlm:hyperparameters"],
+        training=properties["fusion:training"],
+        skill=properties["fusion:skill"],
+    )

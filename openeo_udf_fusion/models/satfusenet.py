@@ -1,0 +1,390 @@
+"""SatFuseNet: two sensors' reflectance series in one latent series, and either sensor's out of it.
+
+Pixel by pixel, days in, days out. Observations of both sensors lie on a daily grid; each sensor's
+encoder reads twelve days of it into a latent every four days; the latents attend to one another;
+a decoder reads the latents next to a queried day and corrects a simple base: the sensor's own value
+on that day, else the other sensor's translated, else the interpolation in time between the nearest two.
+
+After Hamdi et al., "Shared-Latent-Space Transformer for Multi-Sensor Harmonization in EO" (poster). Sizes,
+masks and the base are this project's: the poster gives none.
+
+Axes: p pixels, t days of the grid, b bands, l latents, k keys, h heads, q queried days, d width.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from einops import rearrange
+from torch import Tensor, nn
+
+SensorId = Literal["modis", "viirs"]
+OTHER: Mapping[str, SensorId] = {"modis": "viirs", "viirs": "modis"}
+DAYS_PER_YEAR = 365.2425
+FAR_DAYS = 730
+"""Distance in days given to the decoder where there is no observation on that side."""
+REFLECTANCE_UNIT = 0.1
+"""Differences of reflectance enter the network in tenths, where they are of order one."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that shapes the network; the card stores it.
+
+    Attributes
+    ----------
+    modis, viirs
+        Band names in the model's order.
+    modis_partner, viirs_partner
+        For each band the index of the other sensor's nearest band.
+    bin_days
+        Days per latent; bins are anchored at 1970-01-01, so that a day's bin never depends on the chunk.
+    reach_bins
+        Attention sees this many bins to either side, which keeps the cost linear in the window's length.
+    tau_days
+        Shortest and longest decay of the heads' attention with time, log-spaced in between.
+    lower, upper, softness
+        Physical range of reflectance, and the width over which a value bends into it.
+    """
+
+    modis: tuple[str, ...] = ("B1", "B2", "B3", "B4", "B5", "B6", "B7")
+    viirs: tuple[str, ...] = ("I1", "I2", "M3", "M4", "M5", "M8", "M10", "M11")
+    modis_partner: tuple[int, ...] = (0, 1, 2, 3, 5, 6, 7)
+    viirs_partner: tuple[int, ...] = (0, 1, 2, 3, 0, 4, 5, 6)
+    bin_days: int = 4
+    width: int = 64
+    layers: int = 4
+    heads: int = 4
+    mlp: int = 128
+    decoder: int = 64
+    reach_bins: int = 46
+    tau_days: tuple[float, float] = (2.0, 365.0)
+    harmonics: int = 4
+    lower: float = -0.01
+    upper: float = 1.6
+    softness: float = 0.003
+    sigma_min: float = 0.001
+
+    def bands(self, sensor: str) -> tuple[str, ...]:
+        """Band names of a sensor."""
+        return self.modis if sensor == "modis" else self.viirs
+
+    def partner(self, sensor: str) -> tuple[int, ...]:
+        """For each band of the sensor the index of the other sensor's nearest band."""
+        return self.modis_partner if sensor == "modis" else self.viirs_partner
+
+
+class Grid(NamedTuple):
+    """One sensor's observations on a daily grid: values (p, t, b), zero where not valid; valid (p, t, b)."""
+
+    values: Tensor
+    valid: Tensor
+
+
+class Base(NamedTuple):
+    """The simple estimate that the network corrects, and what the decoder may know about it; all (p, q, b)."""
+
+    estimate: Tensor
+    step: Tensor  # next minus previous value
+    days_before: Tensor
+    days_after: Tensor
+    own: Tensor  # whether the sensor itself was observed that day
+
+
+class Normal(NamedTuple):
+    """A normal distribution per cell before it is bent into the physical range; both (p, q, b)."""
+
+    location: Tensor
+    sigma: Tensor
+
+
+# --- the base: translation from sensor to sensor, interpolation in time
+
+
+class Translation(nn.Module):
+    """A calibrated linear translation: all bands at once, or band by band where a band is missing."""
+
+    weight: Tensor
+    bias: Tensor
+    slope: Tensor
+    offset: Tensor
+
+    def __init__(self, source_bands: int, target_bands: int, partner: tuple[int, ...]) -> None:
+        super().__init__()
+        self.partner = list(partner)
+        self.register_buffer("weight", F.one_hot(torch.tensor(self.partner), source_bands).float())
+        self.register_buffer("bias", torch.zeros(target_bands))
+        self.register_buffer("slope", torch.ones(target_bands))
+        self.register_buffer("offset", torch.zeros(target_bands))
+
+    def forward(self, source: Grid) -> Grid:
+        """Values of the target's bands on the source's days, valid where the partner band is."""
+        valid = source.valid[..., self.partner]
+        moved = F.linear(source.values, self.weight, self.bias)
+        if not bool(source.valid.all()):
+            complete = source.valid.all(-1, keepdim=True)
+            moved = torch.where(complete, moved, source.values[..., self.partner] * self.slope + self.offset)
+        return Grid(moved, valid)
+
+
+class Merge(nn.Module):
+    """The sensor's own series, completed by the other sensor's translated one, less their mean difference.
+
+    The difference over the days that both saw is shrunk towards zero as if `shrink` more days agreed: it
+    takes away the sensors' difference in calibration, footprint and angle at that pixel. `climatology` is the
+    mean reflectance of each band, for where nothing at all is known about it.
+    """
+
+    climatology: Tensor
+
+    def __init__(self, source_bands: int, target_bands: int, partner: tuple[int, ...]) -> None:
+        super().__init__()
+        self.translate = Translation(source_bands, target_bands, partner)
+        self.register_buffer("climatology", torch.full((target_bands,), 0.2))
+        self.log_shrink = nn.Parameter(torch.full((target_bands,), math.log(4.0)))
+
+    def forward(self, own: Grid, other: Grid) -> Grid:
+        moved = self.translate(other)
+        both = own.valid & moved.valid
+        difference = torch.where(both, own.values - moved.values, 0.0).sum(1, keepdim=True)
+        shift = difference / (both.sum(1, keepdim=True) + self.log_shrink.exp())
+        values = torch.where(own.valid, own.values, moved.values + shift)
+        return Grid(values, own.valid | moved.valid)
+
+
+def interpolate(merged: Grid, own_valid: Tensor, query: Tensor, climatology: Tensor) -> Base:
+    """Interpolate linearly in time between the nearest observations of each band; constant outside.
+
+    `query` (q,) are positions on the grid, `climatology` (b,) stands where a band was never seen.
+    """
+    days = merged.values.shape[1]
+    day = torch.arange(days, device=query.device)[:, None]
+    before = torch.where(merged.valid, day, -1).cummax(1).values
+    after = torch.where(merged.valid, day, days).flip(1).cummin(1).values.flip(1)
+    before, after = before[:, query], after[:, query]  # (p q b)
+    has_before, has_after = before >= 0, after < days
+    start = merged.values.gather(1, before.clamp(min=0))
+    end = merged.values.gather(1, after.clamp(max=days - 1))
+    start, end = torch.where(has_before, start, end), torch.where(has_after, end, start)
+    seen = has_before | has_after
+    start, end = torch.where(seen, start, climatology), torch.where(seen, end, climatology)
+    at = query[:, None]
+    days_before = torch.where(has_before, at - before, FAR_DAYS).float().clamp(max=FAR_DAYS)
+    days_after = torch.where(has_after, after - at, FAR_DAYS).float().clamp(max=FAR_DAYS)
+    fraction = days_before / (days_before + days_after).clamp(min=1)
+    step = end - start
+    return Base(start + fraction * step, step, days_before, days_after, own_valid[:, query])
+
+
+# --- the latent series
+
+
+class Encoder(nn.Module):
+    """One sensor's twelve days around each four-day bin -> its share of that bin's latent."""
+
+    def __init__(self, bands: int, config: Config) -> None:
+        super().__init__()
+        self.bin_days = config.bin_days
+        self.read = nn.Linear(3 * config.bin_days * 2 * bands, config.width)
+        self.write = nn.Linear(config.width, config.width, bias=False)
+
+    def forward(self, grid: Grid, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """The share (p, l, d), zero where the sensor saw nothing, and whether it saw something (p, l)."""
+        anomaly = (grid.values - centre[:, None]) * (1 / REFLECTANCE_UNIT)
+        days = torch.cat([torch.where(grid.valid, anomaly, 0.0), grid.valid.to(anomaly)], -1)
+        bins = rearrange(days, "p (l n) c -> p l (n c)", n=self.bin_days)
+        wide = with_neighbours(bins)  # (p l 3nc)
+        seen = with_neighbours(rearrange(grid.valid, "p (l n) b -> p l (n b)", n=self.bin_days).any(-1, True))
+        seen = seen.any(-1)  # (p l)
+        return self.write(F.gelu(self.read(wide))) * seen[..., None], seen
+
+
+def with_neighbours(bins: Tensor) -> Tensor:
+    """Each bin beside the one before and the one after it: (p, l, c) -> (p, l, 3c)."""
+    padded = F.pad(bins, (0, 0, 1, 1))
+    return torch.cat([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]], -1)
+
+
+class Attention(nn.Module):
+    """Attention over time; besides the bins there is one learned key that is always there."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.project = nn.Linear(config.width, 3 * config.width, bias=False)
+        self.always = nn.Parameter(torch.zeros(2, config.heads, 1, config.width // config.heads))
+        self.out = nn.Linear(config.width, config.width, bias=False)
+
+    def forward(self, z: Tensor, reach: "Reach") -> Tensor:
+        q, k, v = rearrange(self.project(z), "p l (three h d) -> three p h l d", three=3, h=self.heads)
+        always = self.always.to(q).unsqueeze(1).expand(-1, len(z), -1, -1, -1)  # (2 p h 1 d)
+        mixed = []
+        for rows, keys, bias in reach.blocks:
+            k_near = torch.cat([k[:, :, keys], always[0]], 2)
+            v_near = torch.cat([v[:, :, keys], always[1]], 2)
+            near = bias.to(q).expand(len(z), -1, -1, -1)
+            mixed.append(F.scaled_dot_product_attention(q[:, :, rows], k_near, v_near, attn_mask=near))
+        return self.out(rearrange(torch.cat(mixed, 2), "p h l d -> p l (h d)"))
+
+
+class Reach:
+    """Who may attend to whom, and how strongly time alone weighs: blocks of rows with their keys.
+
+    The bias is -|dt| / tau of the head within the reach. A bin in whose neighbourhood nothing was observed is no key,
+    so that an empty stretch of days changes nothing. Blocks of rows see only the keys within
+    their reach: what they leave out has weight zero anyhow, and so cost grows linearly with time.
+    """
+
+    def __init__(self, seen: Tensor, config: Config) -> None:
+        bins, reach = seen.shape[1], config.reach_bins
+        low, high = (math.log(tau) for tau in config.tau_days)
+        tau = torch.linspace(low, high, config.heads, device=seen.device).exp() / config.bin_days
+        rows = 2 * reach
+        self.blocks: list[tuple[slice, slice, Tensor]] = []
+        for start in range(0, bins, rows):
+            stop = min(start + rows, bins)
+            keys = slice(max(0, start - reach), min(bins, stop + reach))
+            here = torch.arange(start, stop, device=seen.device)
+            there = torch.arange(keys.start, keys.stop, device=seen.device)
+            distance = (here[:, None] - there).abs()  # (l k)
+            bias = -distance / tau[:, None, None]  # (h l k)
+            bias = bias.masked_fill(distance > reach, -torch.inf)
+            near = seen[:, None, None, keys]  # (p 1 1 k)
+            if bool(near.all()):
+                near = near[:1]  # one mask serves the whole batch
+            bias = torch.where(near, bias, -torch.inf)
+            self.blocks.append((slice(start, stop), keys, F.pad(bias, (0, 1))))  # the learned key: no bias
+
+
+class Block(nn.Module):
+    """A pre-norm transformer layer."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.norm_time = nn.RMSNorm(config.width, eps=1e-6)
+        self.attention = Attention(config)
+        self.norm_width = nn.RMSNorm(config.width, eps=1e-6)
+        self.up = nn.Linear(config.width, config.mlp)
+        self.down = nn.Linear(config.mlp, config.width)
+
+    def forward(self, z: Tensor, reach: Reach) -> Tensor:
+        z = z + self.attention(self.norm_time(z), reach)
+        return z + self.down(F.gelu(self.up(self.norm_width(z))))
+
+
+# --- out of the latent series
+
+
+class Decoder(nn.Module):
+    """Latents next to a queried day and the base's circumstances -> correction and spread per band."""
+
+    def __init__(self, bands: int, config: Config) -> None:
+        super().__init__()
+        self.bin_days = config.bin_days
+        self.norm = nn.RMSNorm(config.width, eps=1e-6)
+        self.latent = nn.Linear(config.width, config.decoder)
+        self.circumstances = nn.Linear(6 * bands, config.decoder, bias=False)
+        self.phase = nn.Parameter(torch.zeros(config.bin_days, config.decoder))
+        self.mix = nn.Linear(config.decoder, config.decoder)
+        self.head = nn.Linear(config.decoder, 2 * bands)
+        nn.init.zeros_(self.head.weight)
+        nn.init.constant_(self.head.bias[:bands], 0.0)
+        nn.init.constant_(self.head.bias[bands:], -2.0)
+
+    def forward(self, z: Tensor, query: Tensor, base: Base, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Correction in units of the spread, and the raw spread: both (p, q, b)."""
+        latent = self.latent(self.norm(z))  # (p l d)
+        position = (query - (self.bin_days - 1) / 2) / self.bin_days
+        left = position.floor().long()
+        right_share = (position - left)[:, None].to(latent)
+        near = torch.lerp(latent[:, left], latent[:, left + 1], right_share)  # (p q d)
+        known = torch.cat(
+            [
+                (base.estimate - centre[:, None]) / REFLECTANCE_UNIT,
+                base.estimate / REFLECTANCE_UNIT,
+                base.step / REFLECTANCE_UNIT,
+                torch.log1p(base.days_before) / 3,
+                torch.log1p(base.days_after) / 3,
+                base.own.to(base.estimate),
+            ],
+            -1,
+        )
+        phase = self.phase[query % self.bin_days].to(latent)
+        hidden = F.gelu(near + self.circumstances(known) + phase)
+        correction, spread = self.head(F.gelu(self.mix(hidden))).float().chunk(2, -1)
+        return correction, spread
+
+
+class SatFuseNet(nn.Module):
+    """Both sensors' daily grids and the queried days in, a distribution per band of one sensor out."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        sizes = {sensor: len(config.bands(sensor)) for sensor in OTHER}
+        self.merge = nn.ModuleDict({s: Merge(sizes[OTHER[s]], sizes[s], config.partner(s)) for s in OTHER})
+        self.encoder = nn.ModuleDict({s: Encoder(sizes[s], config) for s in OTHER})
+        self.context = nn.Linear(2 * sum(sizes.values()), config.width)
+        self.season = nn.Linear(2 * config.harmonics, config.width, bias=False)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.decoder = nn.ModuleDict({s: Decoder(sizes[s], config) for s in OTHER})
+
+    def centres(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
+        """Mean reflectance (p, b) of each sensor's bands over the days that either sensor saw."""
+        total = {s: g.values.sum(1) for s, g in grids.items()}
+        count = {s: g.valid.sum(1) for s, g in grids.items()}
+        centres = {}
+        for sensor, other in OTHER.items():
+            partner = list(self.config.partner(sensor))
+            translate = self.merge[sensor].translate
+            lent = count[other][:, partner]
+            moved = total[other][:, partner] * translate.slope + translate.offset * lent
+            days = count[sensor] + lent
+            mean = (total[sensor] + moved) / days.clamp(min=1)
+            centres[sensor] = torch.where(days > 0, mean, self.merge[sensor].climatology)
+        return centres
+
+    def encode(self, grids: Mapping[str, Grid], first_day: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Latents (p, l, d) and the centres. `first_day` (p,) or (1,): a bin's first day since 1970-01-01."""
+        config = self.config
+        centres = self.centres(grids)
+        shares = {s: self.encoder[s](grids[s], centres[s]) for s in OTHER}
+        seen = shares["modis"][1] | shares["viirs"][1]
+        known = [grids[s].valid.any(1).float() for s in OTHER]
+        context = torch.cat([*centres.values(), *known], -1)
+        bins = torch.arange(seen.shape[1], device=seen.device) + 0.5
+        year = (first_day[:, None] + bins * config.bin_days) * (2 * math.pi / DAYS_PER_YEAR)  # (p l)
+        turns = year[..., None] * torch.arange(1, config.harmonics + 1, device=year.device)
+        season = self.season(torch.cat([turns.sin(), turns.cos()], -1).float())
+        z = shares["modis"][0] + shares["viirs"][0] + self.context(context)[:, None] + season
+        z = z.float()  # under autocast the sums along the layers stay exact
+        reach = Reach(seen, config)
+        for block in self.blocks:
+            z = block(z, reach)
+        return z, centres
+
+    def decode(
+        self, z: Tensor, centres: Mapping[str, Tensor], grids: Mapping[str, Grid], query: Tensor, target: str
+    ) -> Normal:
+        """The target's distribution on the queried positions (q,) of the grid; needs a bin to either side."""
+        other = OTHER[target]
+        with torch.autocast(z.device.type, enabled=False):
+            merged = self.merge[target](grids[target], grids[other])
+            base = interpolate(merged, grids[target].valid, query, self.merge[target].climatology)
+        correction, spread = self.decoder[target](z, query, base, centres[target])
+        sigma = self.config.sigma_min + 0.05 * F.softplus(spread)
+        return Normal(base.estimate + correction * sigma, sigma)
+
+    def forward(self, grids: Mapping[str, Grid], first_day: Tensor, query: Tensor, target: str) -> Normal:
+        z, centres = self.encode(grids, first_day)
+        return self.decode(z, centres, grids, query, target)
+
+    def into_range(self, values: Tensor) -> Tensor:
+        """Bend values into the physical range: monotone, and the identity but for its very edges."""
+        low, high, soft = self.config.lower, self.config.upper, self.config.softness
+        lower_half = values < (low + high) / 2
+        inside = soft * F.softplus(torch.where(lower_half, values - low, high - values) / soft)
+        return torch.where(lower_half, low + inside, high - inside).clamp(low, high)
