@@ -1,0 +1,333 @@
+"""Train SatFuseNet on semi-real pairs: seeded, resumable, the best weights on validation pixels kept."""
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models.satfusenet import OTHER, Config, Grid, SatFuseNet, Translation
+from openeo_udf_fusion.training.batches import Batch, Noise, draw, query_positions
+from openeo_udf_fusion.training.losses import crps_normal
+from openeo_udf_fusion.training.pairs import Pairs, make_pairs, read_series, ridge, split_pixels
+from openeo_udf_fusion.training.spectra import Platform, band_library
+
+SERIES_FILE = Path("nbar_series") / "mcd43a4_300px_2012.npz"
+RESPONSES_FILE = Path("spectral_responses") / "srf_1nm_400_2500.csv.gz"
+PLATFORMS: tuple[Platform, ...] = ("S-NPP", "NOAA-21", "NOAA-21")
+"""VIIRS instruments to train on, by turns: the newer ones will be with us longer. NOAA-20 is held out."""
+TRIAL_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how to train; `precision` is that of the network's forward pass."""
+
+    steps: int = 12_000
+    batch: int = 32
+    learning_rate: float = 2e-3
+    warmup_steps: int = 300
+    weight_decay: float = 0.01
+    average: float = 0.998
+    visible_weight: float = 0.2
+    consistency_weight: float = 0.1
+    validate_every: int = 250
+    patience: int = 24
+    seed: int = 2012
+    variants: int = 12
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+@dataclass
+class State:
+    """All that changes while training: a checkpoint is this, and nothing else."""
+
+    model: SatFuseNet
+    average: SatFuseNet
+    optimizer: torch.optim.Optimizer
+    rng: np.random.Generator
+    step: int = 0
+    best_score: float = math.inf
+    best_step: int = 0
+    best: dict[str, Tensor] | None = None
+
+
+def load_pairs(data: Path, platforms: Sequence[Platform], variants: int, seed: int) -> Pairs:
+    """Semi-real pairs from a folder that holds the MODIS series and the response functions."""
+    for file in (SERIES_FILE, RESPONSES_FILE):
+        if not (data / file).is_file():
+            raise InvalidParameter(f"training needs {file} in the data folder, {data} has none")
+    modis, valid = read_series(data / SERIES_FILE)
+    return make_pairs(modis, valid, band_library(data / RESPONSES_FILE), platforms, variants, seed)
+
+
+def train(
+    data: Path, folder: Path, schedule: Schedule, config: Config | None = None, *, resume: bool = False
+) -> tuple[SatFuseNet, Json]:
+    """Train, and return the best network on validation pixels with a record of how it came about.
+
+    Parameters
+    ----------
+    data
+        Folder with the MODIS series and the response functions.
+    folder
+        Where `checkpoint.pt` is kept; made if need be.
+    schedule, config
+        How to train, and what.
+    resume
+        Go on from the checkpoint in `folder`, if there is one; the outcome is that of an uninterrupted run.
+
+    Raises
+    ------
+    InvalidParameter
+        The data folder lacks a file, or the checkpoint is of another run.
+    """
+    pairs = load_pairs(data, PLATFORMS, schedule.variants, schedule.seed)
+    pixels = split_pixels(len(pairs.modis))
+    run = Run(pairs, pixels["train"], pixels["validation"], schedule, config or Config())
+    state = run.begin()
+    checkpoint = folder / "checkpoint.pt"
+    folder.mkdir(parents=True, exist_ok=True)
+    if resume and checkpoint.is_file():
+        restore(state, checkpoint, run)
+    run.go_on(state, lambda: save_checkpoint(state, checkpoint, run))
+    best = deepcopy(state.average)
+    if state.best is not None:
+        best.load_state_dict(state.best)
+    record = asdict(schedule) | {"best_step": state.best_step, "validation_score": round(state.best_score, 5)}
+    return best.eval(), record
+
+
+class Run:
+    """What stays the same throughout a training: data, schedule, scales and validation batches."""
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        train_pixels: NDArray[np.int64],
+        validation_pixels: NDArray[np.int64],
+        schedule: Schedule,
+        config: Config,
+    ) -> None:
+        self.pairs, self.pixels, self.schedule, self.config = pairs, train_pixels, schedule, config
+        self.noise = Noise()
+        rng = np.random.default_rng(schedule.seed + 1)
+        self.validation = [
+            draw(pairs, validation_pixels, 2 * schedule.batch, self.noise, rng) for _ in range(2)
+        ]
+        self.query = query_positions(pairs.modis.shape[1])
+        self.climate = {s: self._climate(s) for s in OTHER}
+
+    def _climate(self, sensor: str) -> Tensor:
+        """CRPS (b,) of each band's climatological distribution: half the mean difference of two values."""
+        pixels, rng = self.pixels, np.random.default_rng(0)
+        values, valid = (
+            (self.pairs.modis, self.pairs.modis_valid)
+            if sensor == "modis"
+            else (self.pairs.viirs[0], self.pairs.viirs_valid)
+        )
+        scores = []
+        for band in range(values.shape[-1]):
+            known = values[pixels, :, band][valid[pixels, :, band]]
+            scores.append(np.abs(rng.permutation(known) - known).mean() / 2)
+        return torch.tensor(np.array(scores), dtype=torch.float32)
+
+    def begin(self) -> State:
+        """A network with calibrated translations and everything else fresh."""
+        torch.manual_seed(self.schedule.seed)
+        model = SatFuseNet(self.config)
+        calibrate(model, draw(self.pairs, self.pixels, 512, self.noise, np.random.default_rng(1)))
+        decayed = [p for p in model.parameters() if p.ndim >= 2]
+        others = [p for p in model.parameters() if p.ndim < 2]
+        groups = [
+            {"params": decayed, "weight_decay": self.schedule.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=self.schedule.learning_rate, betas=(0.9, 0.98))
+        rng = np.random.default_rng(self.schedule.seed)
+        return State(model, deepcopy(model).requires_grad_(False), optimizer, rng)
+
+    def go_on(self, state: State, save: Callable[[], None]) -> None:
+        """Train to the last step, or until validation has not improved for `patience` rounds."""
+        schedule = self.schedule
+        with tqdm(total=schedule.steps, initial=state.step, unit="step", mininterval=5) as bar:
+            while state.step < schedule.steps:
+                loss = self.step(state)
+                bar.update()
+                if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
+                    self.validate(state)
+                    save()
+                    bar.set_postfix(loss=f"{loss:.4f}", best=f"{state.best_score:.4f}")
+                    if state.step - state.best_step > schedule.patience * schedule.validate_every:
+                        return
+
+    def step(self, state: State) -> float:
+        """One batch, one update of the network and of its running average."""
+        schedule = self.schedule
+        done = state.step / schedule.steps
+        warm = min(1.0, (state.step + 1) / schedule.warmup_steps)
+        for group in state.optimizer.param_groups:
+            rate = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            group["lr"] = schedule.learning_rate * rate
+        batch = draw(self.pairs, self.pixels, schedule.batch, self.noise, state.rng)
+        query = torch.from_numpy(np.sort(state.rng.permutation(self.query.numpy())[: len(self.query) // 2]))
+        state.model.train()
+        loss = self.loss(state.model, batch, query)
+        state.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
+        state.optimizer.step()
+        state.step += 1
+        keep = min(schedule.average, state.step / (state.step + 10))
+        with torch.no_grad():
+            for mean, now in zip(state.average.parameters(), state.model.parameters(), strict=True):
+                mean.lerp_(now, 1 - keep)
+        return float(loss.detach())
+
+    def loss(self, model: SatFuseNet, batch: Batch, query: Tensor) -> Tensor:
+        """Normalised CRPS of hidden cells, a little of the visible ones', and agreement of the latents."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.precision == "bfloat16"):
+            z, centres = model.encode(batch.inputs, batch.first_day)
+            scores = []
+            for sensor in OTHER:
+                hidden, visible = self.scores(model, z, centres, batch, query, sensor)
+                scores.append(hidden + self.schedule.visible_weight * visible)
+            return sum(scores) / len(scores) + self.schedule.consistency_weight * self.disagreement(
+                model, batch, z
+            )
+
+    def scores(
+        self,
+        model: SatFuseNet,
+        z: Tensor,
+        centres: dict[str, Tensor],
+        batch: Batch,
+        query: Tensor,
+        sensor: str,
+    ) -> tuple[Tensor, Tensor]:
+        """Mean CRPS of the sensor's hidden and of its visible cells, relative to climatology."""
+        normal = model.decode(z, centres, batch.inputs, query, sensor)
+        truth = batch.truth[sensor]
+        score = crps_normal(truth.values[:, query], model.into_range(normal.location), normal.sigma)
+        score = score / self.climate[sensor]
+        seen = batch.inputs[sensor].valid[:, query]
+        hidden = truth.valid[:, query] & ~seen
+        return masked_mean(score, hidden), masked_mean(score, seen)
+
+    def disagreement(self, model: SatFuseNet, batch: Batch, z: Tensor) -> Tensor:
+        """How far the latents are from those that see everything, on a quarter of the batch."""
+        some = max(1, len(z) // 4)
+        everything = {s: Grid(*(a[:some] for a in grid)) for s, grid in batch.truth.items()}
+        with torch.no_grad():
+            target, _ = model.encode(everything, batch.first_day[:some])
+        known = torch.nn.functional.rms_norm(target.float(), target.shape[-1:])
+        guess = torch.nn.functional.rms_norm(z[:some].float(), z.shape[-1:])
+        return (guess - known).square().mean()
+
+    @torch.no_grad()
+    def validate(self, state: State) -> None:
+        """Score the averaged network on the validation pixels, and keep it if it is the best so far."""
+        model, scores = state.average.eval(), []
+        for batch in self.validation:
+            z, centres = model.encode(batch.inputs, batch.first_day)
+            scores += [float(self.scores(model, z, centres, batch, self.query, s)[0]) for s in OTHER]
+        score = float(np.mean(scores))
+        if score < state.best_score:
+            state.best_score, state.best_step = score, state.step
+            state.best = {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the mask; zero where it is empty."""
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
+
+
+def calibrate(model: SatFuseNet, batch: Batch) -> None:
+    """Set the linear translations and the climatology from noisy pairs.
+
+    Noise in the source is what keeps the least squares of all bands from leaning on small differences
+    between bands, which another platform does not share. Bright scenes count less.
+    """
+    flat = {s: (g.values.flatten(0, 1), g.valid.flatten(0, 1).all(-1)) for s, g in batch.truth.items()}
+    both = flat["modis"][1] & flat["viirs"][1]
+    series = {s: values[both].double().numpy() for s, (values, _) in flat.items()}
+    weight = 1 / (series["modis"].mean(-1, keepdims=True) + 0.05)
+    for target, source in OTHER.items():
+        merge = model.merge[target]
+        translation: Translation = merge.translate  # type: ignore[assignment]
+        merge.climatology = torch.from_numpy(series[target].mean(0)).float()  # type: ignore[assignment]
+        matrix, bias = weighted_ridge(series[source], series[target], weight)
+        translation.weight.copy_(torch.from_numpy(matrix.T))
+        translation.bias.copy_(torch.from_numpy(bias))
+        for band, partner in enumerate(translation.partner):
+            slope, offset = weighted_ridge(series[source][:, [partner]], series[target][:, [band]], weight)
+            translation.slope[band], translation.offset[band] = float(slope[0, 0]), float(offset[0])
+
+
+def weighted_ridge(
+    source: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`ridge` with a weight (n, 1) per row: rows are drawn again in proportion to it."""
+    share = (weight / weight.sum())[:, 0]
+    rows = np.random.default_rng(0).choice(len(source), size=min(len(source), 100_000), p=share)
+    return ridge(source[rows], target[rows])
+
+
+def save_checkpoint(state: State, file: Path, run: Run) -> None:
+    """Write all of the state under a temporary name, then rename: a crash leaves the old one whole."""
+    content = {
+        "schedule": asdict(run.schedule),
+        "config": asdict(run.config),
+        "model": state.model.state_dict(),
+        "average": state.average.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "rng": state.rng.bit_generator.state,
+        "step": state.step,
+        "best_score": state.best_score,
+        "best_step": state.best_step,
+        "best": state.best,
+    }
+    temporary = file.with_suffix(".tmp")
+    torch.save(content, temporary)
+    os.replace(temporary, file)
+
+
+def restore(state: State, file: Path, run: Run) -> None:
+    """Set the state to that of a checkpoint of the same run."""
+    content = torch.load(file, weights_only=True)
+    if content["schedule"] != asdict(run.schedule) or content["config"] != asdict(run.config):
+        raise InvalidParameter(
+            f"{file.name} was written with other settings than these; "
+            "train with the same ones, or without --resume into another folder"
+        )
+    state.model.load_state_dict(content["model"])
+    state.average.load_state_dict(content["average"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    state.rng.bit_generator.state = content["rng"]
+    state.step, state.best_score = content["step"], content["best_score"]
+    state.best_step, state.best = content["best_step"], content["best"]
+
+
+def steps_within(minutes: float, data: Path, schedule: Schedule, config: Config | None = None) -> Schedule:
+    """The schedule with as many steps as this machine makes in so many minutes, by a short trial."""
+    pairs = load_pairs(data, PLATFORMS, 1, schedule.seed)
+    pixels = split_pixels(len(pairs.modis))
+    run = Run(pairs, pixels["train"], pixels["validation"], schedule, config or Config())
+    state = run.begin()
+    run.step(state)
+    started = time.perf_counter()
+    for _ in range(TRIAL_STEPS):
+        run.step(state)
+    seconds = (time.perf_counter() - started) / TRIAL_STEPS
+    return replace(schedule, steps=max(1, int(minutes * 60 / seconds)))
