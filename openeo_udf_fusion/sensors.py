@@ -396,15 +396,3 @@ def clear(sensor: str, flags: Mapping[str, Flags]) -> Mask | None:
     if sensor in ("l8", "l9") and "QA_PIXEL" in flags:
         return landsat_clear(flags["QA_PIXEL"])
     return None
-
-
-# --- accuracy
-
-
-def product_uncertainty(reflectance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the standard accuracy of a MODIS or VIIRS surface reflectance: 0.005 + 5 % of the value.
-
-    Source: MOD09 user guide 1.4, section 2.5 (validation); the same budget holds for VNP09
-    (Vermote, Justice and Csiszar 2014, doi 10.1016/j.rse.2013.08.018).
-    """
-    return np.float32(0.005) + np.float32(0.05) * np.abs(reflectance)

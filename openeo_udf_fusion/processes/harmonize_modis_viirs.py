@@ -1,0 +1,203 @@
+"""One continuous series out of MODIS and VIIRS: the target's bands on any date, with their uncertainty."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from openeo_udf_fusion import __version__, cubes, provenance, sensors
+from openeo_udf_fusion.errors import NoDataAvailable
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models import cards, weights
+from openeo_udf_fusion.models.series import Observations, Prediction
+from openeo_udf_fusion.periods import Days, output_dates
+
+MODEL = "satfusenet"
+Target = Literal["modis", "viirs"]
+Uncertainty = Literal["none", "sigma", "quantiles"]
+QUANTILES: Mapping[str, float] = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
+
+Layers = dict[str, NDArray[np.generic]]
+
+
+def harmonize_modis_viirs(
+    cube: xr.DataArray | xr.Dataset,
+    target: Target = "modis",
+    temporal_extent: Sequence[str] | None = None,
+    dates: str | Sequence[str] = "P8D",
+    uncertainty: Uncertainty = "sigma",
+    smooth: bool = False,
+    days_to_observation: bool = False,
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> xr.DataArray:
+    """Harmonise MODIS and VIIRS surface reflectance into one gap-free series of the target sensor.
+
+    Parameters
+    ----------
+    cube : DataArray or Dataset
+        Surface reflectance 0-1, NaN where missing, with bands `modis_B1`..`modis_B7` and/or `viirs_I1`,
+        `viirs_I2`, `viirs_M3`, `viirs_M4`, `viirs_M5`, `viirs_M8`, `viirs_M10`, `viirs_M11`; any of them may
+        be missing. Where it also has `modis_state_1km`, `viirs_QF1` (`viirs_QF2`, `viirs_QF7`) or
+        `<sensor>_quality_<band>`, clouds and bad inversions are masked; where it has `modis_day_of_year`,
+        each pixel of a composite is taken at its own day.
+    target : "modis" or "viirs"
+        The sensor whose bands come out.
+    temporal_extent : (start, end), optional
+        Left-closed; needed for periods, and limits acquisition dates.
+    dates : str or list of dates
+        "acquisition", an ISO 8601 period ("P8D" restarts on 1 January, "P1M" is the 1st), or the dates
+        themselves.
+    uncertainty : "none", "sigma" or "quantiles"
+        Adds `<band>_sigma` (one standard deviation), or `<band>_q10`, `<band>_q50`, `<band>_q90`: the spread
+        of what the target's product would report on that day. The product's own accuracy comes on top.
+    smooth : bool
+        Give the model's estimate on observed days too. By default a good observation of the target survives
+        unchanged.
+    days_to_observation : bool
+        Adds a band with the days to the nearest observation by either sensor.
+    precision : "float32" or "bfloat16"
+        Of the network; the latter is faster on processors that have it.
+
+    Returns
+    -------
+    DataArray
+        float32 (t, bands, y, x): the target's bands, their uncertainty, and `provenance`: 0 observed,
+        1 translated on the same day, 2 interpolated, 3 seasonal or extrapolated, 4 refused (all values NaN),
+        the worst over bands.
+
+    Raises
+    ------
+    MissingBands, InvalidCube, InvalidParameter, NoDataAvailable, CorruptWeights
+        Each says what was needed, what came and what to do.
+    """
+    bands = output_bands(target, uncertainty, days_to_observation)
+    given = cubes.canonical(cube)
+    card = cards.read(MODEL)
+    present = cubes.sensors_in(given, card.bands)
+    query = output_dates(dates, temporal_extent, cubes.days_of(given))
+    query_days = query.astype(np.int64).astype(np.int32)
+    arrays = {sensor: cubes.sensor_arrays(given, sensor, card.bands[sensor]) for sensor in present}
+    _check_overlap(given, query, card.support_days)
+
+    predictor = weights.load(card.name, precision=precision)
+    levels = tuple(QUANTILES.values()) if uncertainty == "quantiles" else ()
+    observed = {sensor: Observations(*each) for sensor, each in arrays.items()}
+    prediction = predictor.predict(observed, query_days, target, levels)
+
+    other = next(sensor for sensor in card.bands if sensor != target)
+    traced = provenance.trace(
+        arrays.get(target), arrays.get(other), _partners(target, card.bands), query_days, card.support_days
+    )
+    layers = _layers(prediction, card.bands[target], uncertainty)
+    if target in arrays and not smooth:
+        _keep_observed(layers, card.bands[target], *cubes.on_days(arrays[target], query_days))
+    _refuse(layers, traced.code == provenance.REFUSED)
+    layers["provenance"] = traced.code
+    layers["days_to_observation"] = traced.days_to_observation
+
+    result = cubes.assemble({band: layers[band] for band in bands}, query, like=cube)
+    parameters = {"target": target, "temporal_extent": temporal_extent, "dates": dates, "smooth": smooth}
+    result.attrs = _attributes(card, parameters | {"uncertainty": uncertainty, "precision": precision}, bands)
+    return result
+
+
+def output_bands(
+    target: Target = "modis", uncertainty: Uncertainty = "sigma", days_to_observation: bool = False
+) -> list[str]:
+    """Return the labels of the result's bands, in order; raises InvalidParameter for an unknown choice."""
+    cubes.check_choice("target", target, list(sensors.FUSED_BANDS))
+    cubes.check_choice("uncertainty", uncertainty, ("none", "sigma", "quantiles"))
+    bands = sensors.FUSED_BANDS[target]
+    suffixes = {"none": (), "sigma": ("sigma",), "quantiles": tuple(QUANTILES)}[uncertainty]
+    extra = ["days_to_observation"] if days_to_observation else []
+    return [*bands, *(f"{band}_{suffix}" for band in bands for suffix in suffixes), "provenance", *extra]
+
+
+def _check_overlap(cube: xr.DataArray, query: Days, support_days: int) -> None:
+    """Refuse a cube whose dates are far from the wanted ones: that is a mistake, not a cloudy year."""
+    acquired, margin = cubes.days_of(cube), np.timedelta64(support_days, "D")
+    if acquired.min() > query.max() + margin or acquired.max() < query.min() - margin:
+        raise NoDataAvailable(
+            f"the cube's dates ({acquired.min()} to {acquired.max()}) and the wanted ones ({query.min()} to "
+            f"{query.max()}) are more than {support_days} days apart; check temporal_extent and dates"
+        )
+
+
+def _partners(target: Target, bands: Mapping[str, Sequence[str]]) -> list[int]:
+    """Return for each band of the target the position of the other sensor's band nearest to it."""
+    if target == "modis":
+        return [bands["viirs"].index(sensors.PARTNERS[band]) for band in bands["modis"]]
+    back = {viirs: modis for modis, viirs in sensors.PARTNERS.items()} | {"M5": "B1"}
+    return [bands["modis"].index(back[band]) for band in bands["viirs"]]
+
+
+def _layers(prediction: Prediction, bands: Sequence[str], uncertainty: Uncertainty) -> Layers:
+    layers: Layers = {band: prediction.mean[:, place] for place, band in enumerate(bands)}
+    for place, band in enumerate(bands):
+        if uncertainty == "sigma":
+            layers[f"{band}_sigma"] = prediction.sigma[:, place]
+        if uncertainty == "quantiles":
+            layers |= {
+                f"{band}_{name}": prediction.quantiles[level, :, place]
+                for level, name in enumerate(QUANTILES)
+            }
+    return layers
+
+
+def _keep_observed(layers: Layers, bands: Sequence[str], values: cubes.Values, seen: cubes.Mask) -> None:
+    """Put the observations back in place and move their quantiles along; the model's spread stays."""
+    for place, band in enumerate(bands):
+        here, measured = seen[:, place], values[:, place]
+        for name in QUANTILES:
+            if f"{band}_{name}" in layers:
+                moved = layers[f"{band}_{name}"] + (measured - layers[band])
+                np.copyto(layers[f"{band}_{name}"], np.clip(moved, *sensors.VALID_REFLECTANCE), where=here)
+        np.copyto(layers[band], measured, where=here)
+
+
+def _refuse(layers: Layers, refused: cubes.Mask) -> None:
+    for layer in layers.values():
+        np.copyto(layer, np.nan, where=refused)
+
+
+def _attributes(card: cards.Card, parameters: Json, bands: Sequence[str]) -> Json:
+    """Return what a reader of the file must know, as CF attributes."""
+    return {
+        "Conventions": "CF-1.11",
+        "title": "Harmonised MODIS and VIIRS surface reflectance",
+        "source": f"{card.name} {card.version}, openeo_udf_fusion {__version__}",
+        "process": "harmonize_modis_viirs",
+        "package_version": __version__,
+        "model": card.name,
+        "model_sha256": card.sha256,
+        "parameters": json.dumps(parameters, default=list),
+        "band_attrs": {band: _band_attributes(band, str(parameters["target"]), bands) for band in bands},
+    }
+
+
+def _band_attributes(band: str, sensor: str, bands: Sequence[str]) -> Json:
+    if band == "provenance":
+        return {
+            "long_name": "how the values of this date and pixel came about, the worst over bands",
+            "standard_name": "status_flag",
+            "flag_values": list(range(len(provenance.MEANINGS))),
+            "flag_meanings": " ".join(provenance.MEANINGS),
+        }
+    if band == "days_to_observation":
+        return {"long_name": "days to the nearest observation by either sensor", "units": "day"}
+    name, _, suffix = band.partition("_")
+    long_name = f"{sensor.upper()} surface reflectance, band {name}"
+    common = {"standard_name": "surface_bidirectional_reflectance", "units": "1"}
+    if suffix == "sigma":
+        return {
+            "long_name": f"{long_name}: one standard deviation",
+            "standard_name": "surface_bidirectional_reflectance standard_error",
+            "units": "1",
+        }
+    if suffix:
+        return common | {"long_name": f"{long_name}: {QUANTILES[suffix]:.0%} quantile"}
+    companions = [other for other in bands if other.startswith(f"{band}_")]
+    return common | {"long_name": long_name, "ancillary_variables": " ".join([*companions, "provenance"])}

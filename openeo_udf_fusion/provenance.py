@@ -1,0 +1,138 @@
+"""How each value of a result came about, from where and when there were observations."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openeo_udf_fusion.cubes import DayNumbers, Mask, SensorArrays
+
+OBSERVED, TRANSLATED, INTERPOLATED, EXTRAPOLATED, REFUSED = range(5)
+MEANINGS = (
+    "observed",
+    "translated_from_the_other_sensor_on_the_same_day",
+    "interpolated",
+    "seasonal_or_extrapolated",
+    "refused",
+)
+LONGEST_INTERPOLATED_GAP_DAYS = 80
+"""Beyond it the neighbours in time say little: a value is called seasonal. It is the longest gap scored."""
+
+_NEVER = 30_000
+
+
+class Trace(NamedTuple):
+    """Codes and days to the nearest observation (NaN where there is none), both (query, y, x)."""
+
+    code: NDArray[np.uint8]
+    days_to_observation: NDArray[np.float32]
+
+
+class _Neighbours(NamedTuple):
+    """Days to the last observation before or on a day, and to the next one on or after it."""
+
+    before: NDArray[np.int16]
+    after: NDArray[np.int16]
+
+
+def trace(
+    own: SensorArrays | None,
+    other: SensorArrays | None,
+    partners: Sequence[int],
+    query_days: DayNumbers,
+    support_days: int,
+) -> Trace:
+    """Trace every value of a translation between two sensors to what it rests on.
+
+    Parameters
+    ----------
+    own, other : SensorArrays, optional
+        Observations of the sensor that is predicted, and of the one that helps; either may be missing.
+    partners : sequence of int
+        For each band of `own` the position of the band of `other` that stands for it.
+    query_days : (query,) int32
+        Days since 1970-01-01, ascending.
+    support_days : int
+        Farther than this from every observation a value is refused.
+
+    Returns
+    -------
+    Trace
+        The code is the worst over the bands; the distance is that to the nearest observation of any band.
+    """
+    sides = [arrays for arrays in (own, other) if arrays is not None]
+    first, last = _window(sides, query_days)
+    place = query_days - first
+    y, x = sides[0].values.shape[2:]
+    anything = np.zeros((last - first + 1, y, x), np.bool_)
+    code = np.zeros((len(query_days), y, x), np.uint8)
+    for own_valid, other_valid in _distinct_masks(own, other, partners):
+        seen = _daily(own, own_valid, first, anything.shape)
+        helped = seen | _daily(other, other_valid, first, anything.shape)
+        anything |= helped
+        np.maximum(code, _grade(seen[place], _neighbours(helped, place)), out=code)
+    nearest = np.minimum(*_neighbours(anything, place))
+    code[nearest > support_days] = REFUSED
+    return Trace(code, np.where(nearest < _NEVER, nearest, np.nan).astype(np.float32))
+
+
+def _window(sides: Sequence[SensorArrays], query_days: DayNumbers) -> tuple[int, int]:
+    """Return the first and last day of interest: of queries and of valid observations."""
+    days = [query_days]
+    for arrays in sides:
+        valid = arrays.valid.any(1)
+        seen = valid.any((1, 2)) if arrays.days.ndim == 1 else valid
+        days.append(arrays.days[seen])
+    every = np.concatenate([part.ravel() for part in days])
+    return int(every.min()), int(every.max())
+
+
+def _distinct_masks(
+    own: SensorArrays | None, other: SensorArrays | None, partners: Sequence[int]
+) -> list[tuple[Mask | None, Mask | None]]:
+    """Return (own, other) validity (t, y, x) per band, once only if all bands share it (the usual case)."""
+    masks = [
+        (None if own is None else own.valid[:, band], None if other is None else other.valid[:, partner])
+        for band, partner in enumerate(partners)
+    ]
+    alike = all(
+        (mine is None or np.array_equal(mine, masks[0][0]))
+        and (theirs is None or np.array_equal(theirs, masks[0][1]))
+        for mine, theirs in masks[1:]
+    )
+    return masks[:1] if alike else masks
+
+
+def _daily(arrays: SensorArrays | None, valid: Mask | None, first: int, shape: tuple[int, ...]) -> Mask:
+    """Return on which days of the window each pixel was seen."""
+    seen = np.zeros(shape, np.bool_)
+    if arrays is None or valid is None:
+        return seen
+    for step in np.flatnonzero(valid.any((1, 2))):
+        if arrays.days.ndim == 1:
+            seen[arrays.days[step] - first] |= valid[step]
+        else:
+            rows, columns = np.nonzero(valid[step])
+            seen[arrays.days[step][rows, columns] - first, rows, columns] = True
+    return seen
+
+
+def _neighbours(seen: Mask, place: DayNumbers) -> _Neighbours:
+    day = np.arange(len(seen), dtype=np.int32)[:, None, None]
+    before = np.maximum.accumulate(np.where(seen, day, -2 * _NEVER), axis=0)[place]
+    after = np.minimum.accumulate(np.where(seen, day, 2 * _NEVER)[::-1], axis=0)[::-1][place]
+    queried = place[:, None, None]
+    return _Neighbours(
+        np.minimum(queried - before, _NEVER).astype(np.int16),
+        np.minimum(after - queried, _NEVER).astype(np.int16),
+    )
+
+
+def _grade(seen: Mask, near: _Neighbours) -> NDArray[np.uint8]:
+    """Return the code of one band."""
+    span = near.before.astype(np.int32) + near.after
+    code = np.where(span <= LONGEST_INTERPOLATED_GAP_DAYS, np.uint8(INTERPOLATED), np.uint8(EXTRAPOLATED))
+    code[near.before == 0] = TRANSLATED
+    code[seen] = OBSERVED
+    return code

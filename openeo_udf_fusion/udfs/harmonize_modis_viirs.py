@@ -1,0 +1,22 @@
+# /// script
+# dependencies = ["openeo-udf-fusion==0.1.0"]
+# ///
+"""Harmonise MODIS and VIIRS surface reflectance; the context holds the parameters of the process."""
+
+import xarray
+from openeo.metadata import CubeMetadata
+
+from openeo_udf_fusion.processes import harmonize_modis_viirs as process
+
+
+def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
+    """Announce the bands of the result."""
+    choices = {
+        key: context[key] for key in ("target", "uncertainty", "days_to_observation") if key in context
+    }
+    return metadata.rename_labels("bands", target=process.output_bands(**choices))
+
+
+def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
+    """Return the harmonised cube; an unknown key in the context is an error that names it."""
+    return process.harmonize_modis_viirs(cube, **context)
