@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from openeo_processes_dask.process_implementations.cubes.aggregate import get_intervals
+from openeo_processes_dask.process_implementations.cubes import aggregate as opd
 
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import JsonValue
@@ -109,9 +109,9 @@ def _edges(data: xr.DataArray, dim: str, period: str) -> Dates:
         edges = pd.date_range(begin, periods=2, freq=offset)
         while edges[-1] <= last:
             edges = pd.date_range(begin, periods=2 * len(edges), freq=offset)
-        return _values(edges[: int(np.searchsorted(edges, last, side="right")) + 1])
+        return _values(edges[: int(edges.searchsorted(last, side="right")) + 1])
     if period in _IRREGULAR:
-        matrix, _ = get_intervals(data.rename({dim: "t"}), period)
+        matrix, _ = opd.get_intervals(data.rename({dim: "t"}), period)  # type: ignore[no-untyped-call]
         return _dates([*matrix[:, 0], matrix[-1, 1]])
     raise InvalidParameter(f"aggregate_temporal_period: unknown period {period!r}; known are {_known()}")
 

@@ -1,6 +1,7 @@
 """Finds what is wrong with a process before it runs."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from openeo_udf_fusion.errors import FusionError
@@ -28,8 +29,8 @@ def check_process(process: Json, workspace: "Workspace") -> list[FusionError]:
     errors = _arguments(graph)
     for node in graph.values():
         if node["process_id"] in LOADERS and not errors and not _has_parameter(node["arguments"]):
-            errors += _raised(lambda node=node: find(node, workspace.data))
-    errors += _raised(lambda: _check_udfs(graph))
+            errors += _raised(partial(find, node, workspace.data))
+    errors += _raised(partial(_check_udfs, graph))
     return errors
 
 

@@ -24,7 +24,7 @@ def mask(data: xr.DataArray, mask: xr.DataArray, replacement: float | None = Non
     for dim in mask.dims:
         if dim not in ("y", "x") and not np.array_equal(mask[dim].values, data[dim].values):
             raise InvalidCube(
-                f"mask: data and mask have other labels along {dim!r}: {_few(data[dim])} and {_few(mask[dim])}; "
+                f"mask: along {dim!r} the data have labels {_few(data[dim])}, the mask {_few(mask[dim])}; "
                 "reduce the mask's dimension, or make the labels alike"
             )
     aligned = mask.drop_vars([name for name in mask.coords if name not in mask.dims])

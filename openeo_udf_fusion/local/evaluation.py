@@ -7,6 +7,7 @@ answer again. Here a result lives until its last user has had it.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import dask.array
@@ -81,9 +82,7 @@ class ParsedGraph:
         for uid in self._top_level():
             node = self._nodes[uid]
             arguments = {
-                name: self._resolve(
-                    uid, name, value, {}, lambda used, user=uid: take(user, used), node["process_id"]
-                )
+                name: self._resolve(uid, name, value, {}, partial(take, uid), node["process_id"])
                 for name, value in node["resolved_kwargs"].items()
             }
             results[uid] = run_node(self._names[uid], node["process_id"], arguments)
@@ -255,7 +254,7 @@ def _result_references(value: Value) -> list[ResultReference]:
 def _stacked(value: Value) -> Value:
     if not isinstance(value, list):
         return value
-    arrays = [item for item in value if hasattr(item, "shape") and getattr(item, "shape", ())]
+    arrays = [item for item in value if np.ndim(item)]
     if not arrays:
         return np.asarray(value)
     stack = dask.array.stack if any(isinstance(item, dask.array.Array) for item in arrays) else np.stack

@@ -147,7 +147,7 @@ def _described(result: xr.DataArray, cube: xr.DataArray) -> xr.DataArray:
 
 
 def _for_the_parser(graph: Json, executed: set[str]) -> Json:
-    """The graph without the arguments of loading and of UDFs: the parser would take dates and code to pieces."""
+    """The graph without the arguments of loading and of UDFs: the parser would take dates to pieces."""
     return {
         name: {**node, "arguments": _references_only(node["arguments"])} if name in executed else node
         for name, node in graph.items()

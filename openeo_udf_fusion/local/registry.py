@@ -41,10 +41,9 @@ _OWN: tuple[Implementation, ...] = (
 @cache
 def implementations() -> dict[str, Implementation]:
     """By process id; `load_collection`, `load_stac` and UDFs are the executor's."""
-    theirs = {
-        function.__name__.strip("_"): keeping_labels(process(function)) for function in standard_processes
-    }
-    own = {function.__name__: process(function) for function in _OWN}
+    resolving: Callable[[Implementation], Implementation] = process
+    theirs = {f.__name__.strip("_"): keeping_labels(resolving(f)) for f in standard_processes}
+    own = {f.__name__: resolving(f) for f in _OWN}
     return theirs | own
 
 

@@ -66,20 +66,18 @@ def rename_labels(
     """Give labels other names; their attributes go with them."""
     require_dimension(data, dimension, "rename_labels")
     labels = data[dimension].values
-    if labels.dtype.kind == "M":
-        target, source = (np.array(list(names or []), labels.dtype) for names in (target, source))
-    known = labels.tolist() if labels.dtype.kind != "M" else list(labels)
-    names = (
-        dict(zip(source, target, strict=False))
-        if len(source or [])
-        else dict(zip(known, target, strict=False))
+    known = list(labels) if labels.dtype.kind == "M" else labels.tolist()
+    before, after = (
+        list(np.array(list(names), labels.dtype)) if labels.dtype.kind == "M" else list(names)
+        for names in (source or [], target)
     )
+    names = dict(zip(before or known, after, strict=False))
     missing = [name for name in names if name not in known]
     if missing:
         raise InvalidParameter(f"rename_labels: {missing} are no labels of {dimension!r}; it has {known}")
-    if len(target) != len(names):
+    if len(after) != len(before or known):
         raise InvalidParameter(
-            f"rename_labels: {len(target)} targets for {len(names)} labels; source and target must be as long"
+            f"rename_labels: {len(after)} new names for {len(before or known)} labels; give one for each"
         )
     renamed = [names.get(label, label) for label in known]
     if len(set(renamed)) != len(renamed):
@@ -138,8 +136,8 @@ def reduce_dimension(
     shape = tuple(size for name, size in data.sizes.items() if name != dimension)
     if np.shape(values) not in (shape, ()):
         raise InvalidCube(
-            f"reduce_dimension: the reducer must leave one value of the {data.sizes[dimension]} along {dimension!r}; "
-            f"of {data.shape} it made {np.shape(values)}"
+            f"reduce_dimension: the reducer must make one value of the {data.sizes[dimension]} along "
+            f"{dimension!r}; of {data.shape} it made {np.shape(values)}"
         )
     reduced = data.isel({dimension: 0}, drop=True)
     values = values if np.shape(values) == shape else np.broadcast_to(values, shape)

@@ -67,8 +67,8 @@ def resampled_grid(grid: Grid, resolution: Any, projection: Any, align: str = "u
         west = east - columns * width
     if "lower" in align:
         north = south + rows * height
-    x = west + (np.arange(columns) + 0.5) * width
-    y = north - (np.arange(rows) + 0.5) * height
+    x: Float = west + (np.arange(columns, dtype=np.float64) + 0.5) * width
+    y: Float = north - (np.arange(rows, dtype=np.float64) + 0.5) * height
     return Grid(crs, x, y, cell=(width, height))
 
 
@@ -135,7 +135,8 @@ def _index(axis: Float, at: Float, size: float) -> Float:
     """Fractional index; of a regular axis, whose step is the size of a pixel, up or down."""
     step = (axis[-1] - axis[0]) / (len(axis) - 1) if len(axis) > 1 else size
     # Rounded to a millionth of a pixel: the same pixel must come out of a tile's axis and of the whole's.
-    return np.round((at - axis[0]) / step, 6)
+    index: Float = np.round((at - axis[0]) / step, 6)
+    return index
 
 
 def _nearest(values: NDArray[Any], rows: Float, columns: Float) -> NDArray[Any]:

@@ -22,11 +22,16 @@ EXECUTED_BY_NAME = frozenset(
 """Processes that the executor itself runs: they need the data folder, or a place to run a UDF."""
 
 NOT_OFFERED = frozenset(
+    # These read from the network, or are experiments of one project.
     {
-        # These read from the network, or are experiments of one project.
-        "apply_neighborhood_intertwin", "ddmc", "load_geojson", "load_url", "rqadeforestation", "export_workspace",
+        "apply_neighborhood_intertwin",
+        "ddmc",
+        "export_workspace",
+        "load_geojson",
+        "load_url",
+        "rqadeforestation",
     }
-)  # fmt: skip
+)
 
 # What a callback of a process without a specification may refer to.
 USUAL_CALLBACK_PARAMETERS = frozenset(

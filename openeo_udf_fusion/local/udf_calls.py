@@ -147,8 +147,8 @@ def _neighborhood(
             )
         if not 0 <= margin <= pixels:
             raise InvalidParameter(
-                f"{where}: the overlap along {axis} must be between 0 and the size ({pixels} px), got {margin}; "
-                "production backends shift the result silently when it is larger"
+                f"{where}: the overlap along {axis} must be between 0 and the size ({pixels} px), got "
+                f"{margin}; production backends shift the result silently when it is larger"
             )
     if overlaps.get("t", {}).get("value") not in (None, 0):
         raise InvalidParameter(f"{where}: an overlap in time is not supported by backends: {overlaps['t']}")

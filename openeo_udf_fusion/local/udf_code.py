@@ -11,8 +11,10 @@ from datetime import datetime
 
 import xarray as xr
 from openeo.metadata import Band, BandDimension, CollectionMetadata, SpatialDimension, TemporalDimension
-from openeo.udf import OpenEoUdfException, UdfData, XarrayDataCube
+from openeo.udf import OpenEoUdfException
 from openeo.udf.run_code import load_module_from_string, run_udf_code
+from openeo.udf.udf_data import UdfData
+from openeo.udf.xarraydatacube import XarrayDataCube
 
 from openeo_udf_fusion.errors import InvalidCube, UdfFailed
 from openeo_udf_fusion.jsontypes import Json
@@ -44,7 +46,7 @@ def run_code(code: str, cube: xr.DataArray, context: Json, epsg: int | None) -> 
         It returned something that is not one data cube.
     """
     data = UdfData(
-        proj={"EPSG": epsg} if epsg else None, datacube_list=[XarrayDataCube(cube)], user_context=context
+        proj={"EPSG": epsg} if epsg else {}, datacube_list=[XarrayDataCube(cube)], user_context=context
     )
     try:
         cubes = run_udf_code(code=code, data=data).get_datacube_list() or []
@@ -54,7 +56,8 @@ def run_code(code: str, cube: xr.DataArray, context: Json, epsg: int | None) -> 
         raise UdfFailed(described(error, code)) from error
     if len(cubes) != 1 or not isinstance(cubes[0], XarrayDataCube):
         raise InvalidCube(f"a UDF returns one data cube, this one returned {len(cubes)}")
-    return cubes[0].get_array()
+    result: xr.DataArray = cubes[0].get_array()
+    return result
 
 
 def has_apply_metadata(code: str) -> bool:

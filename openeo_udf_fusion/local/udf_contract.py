@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import dask
 import dask.array
 import numpy as np
 import pandas as pd
 import xarray as xr
+from dask.delayed import delayed
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.errors import InvalidCube
@@ -120,9 +120,7 @@ def canonical(cube: xr.DataArray) -> xr.DataArray:
     """The cube as float32 with dims in the order t, bands, y, x; those it lacks stay away, bands is added."""
     strange = set(cube.dims) - {"t", "bands", "y", "x"}
     if strange or not {"y", "x"} <= set(cube.dims):
-        raise InvalidCube(
-            f"a UDF needs a cube with the dimensions t, bands, y, x; this one has {', '.join(map(str, cube.dims))}"
-        )
+        raise InvalidCube(f"a UDF needs a cube with the dimensions t, bands, y, x; this one has {cube.dims}")
     if "bands" not in cube.dims:
         cube = cube.expand_dims("bands")
     order = [dim for dim in ("t", "bands", "y", "x") if dim in cube.dims]
@@ -182,16 +180,17 @@ class _Chunker:
             part = needed.relative_to(self.region.given)
             values = self.cube.data[..., part.rows, part.columns]
             if self.layout is None:
-                block = dask.array.from_array(self.run(core, values.compute(), needed))
+                first = self.run(core, values.compute(), needed)
+                block = dask.array.from_array(first)  # type: ignore[no-untyped-call]
             else:
                 shape = (*lead, *self.scaled(core.clipped(self.region.wanted)).shape)
-                block = dask.array.from_delayed(
-                    dask.delayed(self.run)(core, values, needed), shape, np.float32
-                )
+                later = delayed(self.run)(core, values, needed)
+                block = dask.array.from_delayed(later, shape, np.float32)  # type: ignore[no-untyped-call]
             lead = block.shape[:-2]
             blocks.setdefault(core.y0, []).append(block)
-        rows = [dask.array.concatenate(row, axis=-1) for row in blocks.values()]
-        return self.labelled(dask.array.concatenate(rows, axis=-2))
+        join = dask.array.concatenate
+        rows = [join(row, axis=-1) for row in blocks.values()]  # type: ignore[no-untyped-call]
+        return self.labelled(join(rows, axis=-2))  # type: ignore[no-untyped-call]
 
     def labelled(self, values: Any) -> xr.DataArray:  # noqa: ANN401 - numpy or dask array
         layout = _known(self.layout)
@@ -252,7 +251,7 @@ class _Chunker:
         if outer.shape != result.shape[-2:]:
             raise InvalidCube(
                 f"{self._who()} returned {result.shape[-2:]} pixels for a chunk of "
-                f"{core.grown(*self.call.overlap_px).shape}: sizes and overlaps times {ratio} must be whole numbers"
+                f"{core.grown(*self.call.overlap_px).shape}: size and overlap times {ratio} must be whole"
             )
         inner = self.scaled(core.clipped(self.region.wanted)).relative_to(outer)
         return result[..., inner.rows, inner.columns]
@@ -263,8 +262,8 @@ class _Chunker:
             self.layout = layout
         elif not self.layout.same_as(layout):
             raise InvalidCube(
-                f"{self._who()} returned {_described(layout)} for one chunk and {_described(self.layout)} for "
-                "another; choose regular dates (such as 'P8D' within temporal_extent) and fixed bands"
+                f"{self._who()} returned {_described(layout)} for one chunk and {_described(self.layout)} "
+                "for another; choose regular dates (such as 'P8D' within temporal_extent) and fixed bands"
             )
 
     # --- what comes back
@@ -300,7 +299,8 @@ class _Chunker:
             if dim in result.dims:
                 if result.sizes[dim] != 1:
                     raise InvalidCube(
-                        f"{self._who()} returned {result.sizes[dim]} labels along {dim!r}; it must return none or one"
+                        f"{self._who()} returned {result.sizes[dim]} labels along {dim!r}; "
+                        "it must return one, or no such dimension"
                     )
                 result = result.isel({dim: 0}, drop=True)
         return result
@@ -312,7 +312,8 @@ class _Chunker:
         returned = [str(label) for label in result["bands"].values] if "bands" in result.coords else None
         if self.promised is not None and (returned or self.promised) != self.promised:
             raise InvalidCube(
-                f"{self._who()}: apply_metadata promises the bands {self.promised}, apply_datacube returned {returned}"
+                f"{self._who()}: apply_metadata promises the bands {self.promised}, "
+                f"apply_datacube returned {returned}"
             )
         labels = returned or self.promised or self.labels
         if len(labels) == count:

@@ -29,6 +29,8 @@ KEPT_WORKERS = 2
 # A model uses every core by itself: two calls at once would only take turns, with twice the memory.
 _ONE_AT_A_TIME = threading.Lock()
 
+_HERE: dict[str, Callable[..., Any]] = {"run_code": run_code, "promised_bands": promised_bands}
+
 
 class UdfRunner:
     """Runs the UDFs of one run of a graph.
@@ -62,8 +64,7 @@ class UdfRunner:
         try:
             with _ONE_AT_A_TIME:
                 if is_shipped(code):
-                    here = {"run_code": run_code, "promised_bands": promised_bands}[function]
-                    return here(code, *arguments)
+                    return _HERE[function](code, *arguments)
                 return self._ask(Request(function, (code, *arguments)))
         except UdfFailed as error:
             self.log(LogEntry("error", str(error), now()))

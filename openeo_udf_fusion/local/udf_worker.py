@@ -5,7 +5,7 @@ Started by `local/udf_runner.py`, which calls `main` in a fresh interpreter.
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def now() -> datetime:
 
 def answer(request: Request) -> Answer:
     """Run one request, collecting stdout, stderr and the log."""
-    functions = {"run_code": run_code, "promised_bands": promised_bands}
+    functions: dict[str, Callable[..., Any]] = {"run_code": run_code, "promised_bands": promised_bands}
     log: list[LogEntry] = []
     with _collected(log):
         try:
