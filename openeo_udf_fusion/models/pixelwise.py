@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,9 +11,8 @@ from torch import Tensor
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.models.satfusenet import OTHER, Grid, Normal, SatFuseNet
-from openeo_udf_fusion.models.series import Observations, Prediction
+from openeo_udf_fusion.models.series import Observations, Precision, Prediction
 
-Precision = Literal["float32", "bfloat16"]
 PIXEL_DAYS = 64 * 376
 """A batch holds about as many days: 64 pixels of a year stay in the processor's cache."""
 LONGEST_SPAN_DAYS = 36_525
@@ -53,8 +52,8 @@ class Pixelwise:
     ) -> Prediction:
         """Predict one sensor's reflectance on the queried days.
 
-        What comes out for a pixel depends on its own observations alone: not on their order, on empty days around
-        them, on other pixels, nor on the other queried days.
+        What comes out for a pixel depends on its own observations alone: not on their order, on empty days
+        around them, on other pixels, nor on the other queried days.
 
         Parameters
         ----------
@@ -77,7 +76,7 @@ class Pixelwise:
         InvalidParameter
             Unknown target or sensor, or a level outside 0..1.
         InvalidCube
-            Shapes that disagree with the model's bands or with one another, or days more than a century apart.
+            Shapes that disagree with the model's bands or with one another, or days over a century apart.
         """
         y, x = self._check(observed, target, quantiles)
         query = np.asarray(query_days, dtype=np.int64)
@@ -118,8 +117,8 @@ class Pixelwise:
             fits = len(shape) == 4 and shape == series.valid.shape and shape[1] == len(bands)
             if not fits or days not in ((shape[0],), (shape[0], *shape[2:])):
                 raise InvalidCube(
-                    f"{sensor} needs values and valid (t, {len(bands)}, y, x) in the order {bands} and days (t,) or "
-                    f"(t, y, x); got values {shape}, valid {series.valid.shape}, days {days}"
+                    f"{sensor} needs values and valid (t, {len(bands)}, y, x) in the order {bands} and "
+                    f"days (t,) or (t, y, x); got values {shape}, valid {series.valid.shape}, days {days}"
                 )
             sizes.add(shape[2:])
         if len(sizes) != 1:
@@ -188,8 +187,8 @@ def find_window(
     """The bins from the first to the last day that matters and one more on either side; None without data."""
     known = [query]
     for series in observed.values():
-        seen = series.valid.any(axis=1)  # (t y x)
-        used = series.days[seen.any(axis=(1, 2))] if series.days.ndim == 1 else series.days[seen]
+        seen: NDArray[np.bool_] = np.any(series.valid, axis=1)  # (t y x)
+        used = series.days[np.any(seen, axis=(1, 2))] if series.days.ndim == 1 else series.days[seen]
         known.append(used.astype(np.int64).ravel())
     if not any(len(days) for days in known[1:]):
         return None

@@ -1,9 +1,12 @@
 """What goes into a temporal model and what comes out of it: numpy arrays, one tuple a sensor."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+Precision = Literal["float32", "bfloat16"]
+"""Of a network's own arithmetic; what goes in and comes out is float32."""
 
 
 class Observations(NamedTuple):

@@ -3,19 +3,20 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-
-import torch
-from safetensors.torch import load as load_tensors
+from typing import TYPE_CHECKING
 
 from openeo_udf_fusion.errors import CorruptWeights, InvalidParameter
 from openeo_udf_fusion.models import cards
-from openeo_udf_fusion.models.pixelwise import Pixelwise, Precision
-from openeo_udf_fusion.models.satfusenet import Config, SatFuseNet
+from openeo_udf_fusion.models.series import Precision
+
+if TYPE_CHECKING:
+    from openeo_udf_fusion.models.pixelwise import Pixelwise
+    from openeo_udf_fusion.models.satfusenet import Config
 
 
 def load(
     name: str, *, precision: Precision = "float32", device: str | None = None, folder: Path = cards.FOLDER
-) -> Pixelwise:
+) -> "Pixelwise":
     """Load a model, or return the one already loaded in this process.
 
     Parameters
@@ -38,16 +39,23 @@ def load(
     """
     if precision not in ("float32", "bfloat16"):
         raise InvalidParameter(f"precision is 'float32' or 'bfloat16', got {precision!r}")
-    return _load(name, precision, device or ("cuda" if torch.cuda.is_available() else "cpu"), folder)
+    return _load(name, precision, device, folder)
 
 
 @lru_cache(maxsize=8)
-def _load(name: str, precision: Precision, device: str, folder: Path) -> Pixelwise:
+def _load(name: str, precision: Precision, device: str | None, folder: Path) -> "Pixelwise":
+    # Publishing a process reads this module's neighbours on machines without torch.
+    import torch
+    from safetensors.torch import load as load_tensors
+
+    from openeo_udf_fusion.models.pixelwise import Pixelwise
+    from openeo_udf_fusion.models.satfusenet import SatFuseNet
+
     card = cards.read(name, folder)
     content = verified(folder / card.weights_file, card.sha256)
     model = SatFuseNet(config_of(card))
     model.load_state_dict(load_tensors(content))
-    return Pixelwise(model, precision, device)
+    return Pixelwise(model, precision, device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def verified(file: Path, sha256: str) -> bytes:
@@ -65,7 +73,7 @@ def verified(file: Path, sha256: str) -> bytes:
     return content
 
 
-def config_of(card: cards.Card) -> Config:
+def config_of(card: cards.Card) -> "Config":
     """The network's shape as the card states it; JSON has no tuples."""
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in card.hyperparameters.items()}
+    values: Json = {k: tuple(v) if isinstance(v, list) else v for k, v in card.hyperparameters.items()}
     return Config(**values)
