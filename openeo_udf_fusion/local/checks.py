@@ -26,7 +26,7 @@ def check_process(process: Json, workspace: "Workspace") -> list[FusionError]:
         graph = inline(process, workspace.definitions, workspace.fetch, allow_unresolved=True)
     except FusionError as error:
         return [error]
-    errors = _arguments(graph)
+    errors = argument_errors(graph)
     for node in graph.values():
         if node["process_id"] in LOADERS and not errors and not _has_parameter(node["arguments"]):
             errors += _raised(partial(find, node, workspace.data))
@@ -34,14 +34,15 @@ def check_process(process: Json, workspace: "Workspace") -> list[FusionError]:
     return errors
 
 
-def _arguments(graph: Json) -> list[FusionError]:
+def argument_errors(graph: Json) -> list[FusionError]:
+    """Unknown and missing arguments of every node, callbacks included."""
     errors: list[FusionError] = []
     for node in graph.values():
         declared = specifications()[node["process_id"]].get("parameters", [])
         errors += check_arguments(node["process_id"], node["arguments"], declared)
         for value in node["arguments"].values():
             if is_callback(value):
-                errors += _arguments(value["process_graph"])
+                errors += argument_errors(value["process_graph"])
     return errors
 
 

@@ -6,38 +6,21 @@ answer again. Here a result lives until its last user has had it.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
 import dask.array
 import numpy as np
 from openeo_pg_parser_networkx import OpenEOProcessGraph
-from openeo_pg_parser_networkx.pg_schema import (
-    BoundingBox,
-    Date,
-    DateTime,
-    Duration,
-    JobId,
-    ParameterReference,
-    PGEdgeType,
-    ResultReference,
-    TemporalInterval,
-    TemporalIntervals,
-    Time,
-    Year,
-)
+from openeo_pg_parser_networkx.pg_schema import ParameterReference, PGEdgeType, ResultReference
 
 from openeo_udf_fusion.errors import FusionError, InvalidParameter, MissingParameter
-from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.jsontypes import Json, JsonValue
 
 Value = Any
 """What flows between nodes: an xarray.DataArray, an array, a number, a string."""
 
 Implementations = Mapping[str, Callable[..., Value]]
-
-# openeo-processes-dask takes these as the parser's own types; everything else wants what the JSON says.
-_TYPED = frozenset({"aggregate_temporal", "date_between", "date_difference", "date_shift"})
 
 
 class RunNode(Protocol):
@@ -59,7 +42,9 @@ class ParsedGraph:
 
     def __init__(self, flat_graph: Json, implementations: Implementations) -> None:
         self.implementations = implementations
-        self._graph = OpenEOProcessGraph({"process_graph": flat_graph})
+        constants = _Constants()
+        self._graph = OpenEOProcessGraph({"process_graph": constants.hidden_in(flat_graph)})
+        self._constants = constants.values
         self._nodes: dict[str, Json] = dict(self._graph.G.nodes(data=True))
         self._result = self._graph.result_node
         # The parser calls the result node "root".
@@ -142,9 +127,7 @@ class ParsedGraph:
                 k: self._resolve(user, argument, v, parameters, take, process_id) for k, v in value.items()
             }
         callback = self._callback(user, argument)
-        if callback is not None:
-            return callback
-        return value if process_id in _TYPED else plain(value)
+        return self._constants[value] if callback is None else callback
 
     def _callback(self, user: str, argument: str) -> "Callback | None":
         for _, uid, data in self._graph.G.out_edges(user, data=True):
@@ -193,7 +176,7 @@ class Callback:
             name: self._graph._resolve(uid, name, value, parameters, take, process_id)
             for name, value in raw.items()
         }
-        if isinstance(raw.get("data"), list) or self._is_created_array(uid, raw.get("data")):
+        if isinstance(arguments.get("data"), list) or self._is_created_array(uid, raw.get("data")):
             arguments["data"] = _stacked(arguments["data"])
             special = {**special, "axis": 0}
         results[uid] = call(self._graph.implementations, process_id, arguments, special)
@@ -218,29 +201,39 @@ def call(
         raise InvalidParameter(f"{process_id}: {type(error).__name__}: {error}") from error
 
 
-def plain(value: Value) -> Value:
-    """What the JSON said, for a value that the parser turned into a type of its own."""
-    if isinstance(value, Year):
-        return f"{value.root.year:04d}"
-    if isinstance(value, Date):
-        return value.root.strftime("%Y-%m-%d")
-    if isinstance(value, DateTime):
-        return _utc_text(value.root)
-    if isinstance(value, Time):
-        return value.root.isoformat()
-    if isinstance(value, TemporalInterval | TemporalIntervals):
-        return [plain(item) for item in value.root]
-    if isinstance(value, JobId):
-        return value.root
-    if isinstance(value, BoundingBox):
-        return {key: item for key, item in value.model_dump().items() if item is not None}
-    if isinstance(value, Duration):
-        return np.timedelta64(value.root)
-    return value
+class _Constants:
+    """Numbers for what the parser must not see: it takes texts for dates, dicts for boxes, or fails."""
+
+    def __init__(self) -> None:
+        self.values: list[JsonValue] = []
+
+    def hidden(self, value: JsonValue) -> JsonValue:
+        """The value with an index in place of everything but references and callbacks."""
+        if isinstance(value, dict) and ("from_node" in value or "from_parameter" in value):
+            return value
+        if isinstance(value, dict) and "process_graph" in value:
+            return {"process_graph": self.hidden_in(value["process_graph"])}
+        if isinstance(value, dict) and _refers(value):
+            return {key: self.hidden(item) for key, item in value.items()}
+        if isinstance(value, list) and _refers(value):
+            return [self.hidden(item) for item in value]
+        self.values.append(value)
+        return len(self.values) - 1
+
+    def hidden_in(self, graph: Json) -> Json:
+        """The graph with its constants hidden."""
+        return {
+            name: {**node, "arguments": {key: self.hidden(value) for key, value in node["arguments"].items()}}
+            for name, node in graph.items()
+        }
 
 
-def _utc_text(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+def _refers(value: JsonValue) -> bool:
+    """Whether there is a reference or a callback anywhere in a value."""
+    if isinstance(value, dict):
+        names = {"from_node", "from_parameter", "process_graph"}
+        return not names.isdisjoint(value) or any(map(_refers, value.values()))
+    return isinstance(value, list) and any(map(_refers, value))
 
 
 def _result_references(value: Value) -> list[ResultReference]:

@@ -17,7 +17,7 @@ import xarray as xr
 
 from openeo_udf_fusion.errors import Cancelled, InvalidCube
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.checks import check_process
+from openeo_udf_fusion.local.checks import argument_errors, check_process
 from openeo_udf_fusion.local.execution import Execution, ResolutionFound, raster
 from openeo_udf_fusion.local.formats import Template, get_format, writer
 from openeo_udf_fusion.local.inline import Definitions, Fetch, inline, result_node
@@ -156,6 +156,8 @@ def _prepare(
 ) -> Execution:
     say = log or (lambda _: None)
     graph = inline(process, workspace.definitions, workspace.fetch)
+    for error in argument_errors(graph):
+        raise error
     runner = UdfRunner(say, cancelled)
     return Execution(graph, workspace.data, runner, lambda text: say(LogEntry("warning", text, now())))
 

@@ -9,17 +9,16 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from multiprocessing import Pipe
-from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-import openeo_udf_fusion
 from openeo_udf_fusion.errors import Cancelled, FusionError, UdfFailed
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.udf_code import LogEntry, has_apply_metadata, promised_bands, run_code
 from openeo_udf_fusion.local.udf_requirements import check_requirements
 from openeo_udf_fusion.local.udf_worker import Answer, Request, now
+from openeo_udf_fusion.udfs import is_shipped
 
 # Not `python -m`: what is pickled would belong to a module __main__.
 START = "from openeo_udf_fusion.local.udf_worker import main; main()"
@@ -83,17 +82,6 @@ class UdfRunner:
         if answer.error is not None:
             raise answer.error
         return answer.result
-
-
-@cache
-def _shipped() -> frozenset[str]:
-    folder = Path(openeo_udf_fusion.__file__).parent / "udfs"
-    return frozenset(file.read_text() for file in folder.glob("*.py") if file.stem != "__init__")
-
-
-def is_shipped(code: str) -> bool:
-    """Whether the text is that of a UDF in this package."""
-    return code in _shipped()
 
 
 @cache
