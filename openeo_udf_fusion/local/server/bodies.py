@@ -73,8 +73,8 @@ class Link(Body):
 
     href: str
     rel: str
-    type: str | None = None
-    title: str | None = None
+    type: str = ""
+    title: str = ""
 
 
 class Process(Body):

@@ -39,6 +39,6 @@ def paginate(name: str, items: Sequence[Json], page: Page) -> Json:
 def _whole_number(text: str | None, name: str, least: int) -> int | None:
     if text is None or text == "":
         return None
-    if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text) >= least):
+    if not (text.isascii() and text.isdigit() and len(text) < 100 and int(text) >= least):
         raise InvalidRequest(f"{name} must be a whole number from {least}, got {text[:40]!r}")
     return int(text)

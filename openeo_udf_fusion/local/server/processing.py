@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from openeo_udf_fusion.errors import Cancelled, FusionError
+from openeo_udf_fusion.errors import Cancelled, FusionError, InvalidGraph
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.executor import LogEntry, Workspace
 from openeo_udf_fusion.local.server.bodies import Process, ResultRequest, reader
@@ -80,13 +80,19 @@ class Processing:
 
 
 def validation_router(processing: Processing, max_body_bytes: int) -> APIRouter:
-    """POST /validation."""
+    """POST /validation: a success whatever it finds in a process graph."""
     routes = APIRouter()
     read_process = reader(Process, max_body_bytes)
 
+    async def read(request: Request) -> Process | InvalidGraph:
+        try:
+            return await read_process(request)
+        except InvalidGraph as error:
+            return error
+
     @routes.post("/validation")
-    def validate(process: Annotated[Process, Depends(read_process)]) -> Json:
-        errors = processing.check(process.given())
+    def validate(found: Annotated[Process | InvalidGraph, Depends(read)]) -> Json:
+        errors = [found] if isinstance(found, InvalidGraph) else processing.check(found.given())
         return {"errors": [error_object(error.code, str(error)) for error in errors]}
 
     return routes

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -68,9 +68,12 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """
     check_address(host, settings)
     with closing(_listen(host, port)) as listener:
+        server = uvicorn.Server(_config(create_app(settings)))
         address = f"[{host}]" if ":" in host else host
         logger.info("openEO API at http://%s:%s", address, listener.getsockname()[1])
-        uvicorn.Server(_config(create_app(settings))).run(sockets=[listener])
+        # Ctrl-C is how it ends: uvicorn shuts down, then passes the interrupt on.
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
 
 
 @contextmanager
@@ -116,6 +119,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host.strip("[]"), port))
+        # From here on whoever connects waits for the application instead of being refused.
+        listener.listen(128)
     except (OSError, OverflowError) as error:
         listener.close()
         raise InvalidParameter(

@@ -56,7 +56,7 @@ NODE = {"process_id": "one", "arguments": {}, "result": True}
             400,
             "RequestInvalid",
         ),
-        ("POST", "/validation", {"process_graph": None}, 400, "ProcessGraphInvalid"),
+        ("POST", "/validation", {"summary": "no graph"}, 400, "ProcessGraphMissing"),
         (
             "POST",
             "/result",

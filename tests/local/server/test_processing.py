@@ -62,3 +62,10 @@ def test_a_client_that_hangs_up_ends_its_run(client, tmp_path):
 def test_validation_tells_what_is_wrong_and_is_itself_a_success(client, graph):
     response = client("POST", "/validation", json=graph("one"))
     assert (response.status_code, response.json()) == (200, {"errors": []})
+
+
+@pytest.mark.parametrize("nodes", [{}, None, {"a": {}}, {"a": {"process_id": "b-c", "arguments": {}}}])
+def test_a_graph_that_is_not_well_formed_is_a_finding_of_the_validation(shared, nodes):
+    response = shared("POST", "/validation", json={"process_graph": nodes})
+    assert response.status_code == 200
+    assert [error["code"] for error in response.json()["errors"]] == ["ProcessGraphInvalid"]
