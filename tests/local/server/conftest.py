@@ -109,6 +109,7 @@ class Client:
     """Plain HTTP, where the openEO client would be too polite."""
 
     url: str
+    state: Path
     executor: StagedExecutor
     token: str | None = None
 
@@ -174,34 +175,38 @@ def serve(data, tmp_path) -> Callable[..., AbstractContextManager[Client]]:
     def start(state: Path = tmp_path / "state", **settings) -> Iterator[Client]:
         executor = StagedExecutor()
         with running(create_app(Settings(data, state, **settings), executor=executor)) as url:
-            yield Client(url, executor)
+            yield Client(url, state, executor)
 
     return start
 
 
-@pytest.fixture
-def client(serve) -> Iterator[Client]:
-    """An open server over the fake executor."""
-    with serve() as client:
-        yield client
-
-
 @pytest.fixture(scope="session")
 def shared(data, tmp_path_factory) -> Iterator[Client]:
-    """One open server for the tests that leave nothing behind that another would see."""
-    executor = StagedExecutor()
-    settings = Settings(data, tmp_path_factory.mktemp("shared") / "state", max_body_bytes=1_000_000)
-    with running(create_app(settings, executor=executor)) as url:
-        yield Client(url, executor)
+    """One open server for all tests that need no start of their own."""
+    executor, state = StagedExecutor(), tmp_path_factory.mktemp("shared") / "state"
+    with running(create_app(Settings(data, state, max_body_bytes=1_000_000), executor=executor)) as url:
+        yield Client(url, state, executor)
+
+
+@pytest.fixture
+def client(shared) -> Iterator[Client]:
+    """The shared server, with neither jobs nor processes of another test."""
+    shared.executor.gate = threading.Event()
+    shared.executor.runs.clear()
+    yield shared
+    shared.executor.gate.set()
+    for job in shared("GET", "/jobs").json()["jobs"]:
+        shared("DELETE", f"/jobs/{job['id']}")
+    for process in shared("GET", "/process_graphs").json()["processes"]:
+        shared("DELETE", f"/process_graphs/{process['id']}")
 
 
 @pytest.fixture(scope="session")
 def shared_guarded(data, tmp_path_factory) -> Iterator[Client]:
     """As `shared`, with a user and a password."""
-    executor = StagedExecutor()
-    settings = Settings(data, tmp_path_factory.mktemp("guarded") / "state", "ada", "s3cret:ü")
-    with running(create_app(settings, executor=executor)) as url:
-        yield Client(url, executor)
+    executor, state = StagedExecutor(), tmp_path_factory.mktemp("guarded") / "state"
+    with running(create_app(Settings(data, state, "ada", "s3cret:ü"), executor=executor)) as url:
+        yield Client(url, state, executor)
 
 
 @pytest.fixture

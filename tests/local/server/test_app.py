@@ -176,11 +176,12 @@ def raw(url: str, method: str, path: str, body: dict | None) -> tuple[int, bytes
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
-def test_no_id_or_name_leads_out_of_its_folder(client, tmp_path, escape):
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "secret.json").write_text(json.dumps({"id": "secret", "process_graph": {"n": NODE}}))
+def test_no_id_or_name_leads_out_of_its_folder(client, escape):
+    around = client.state.parent
+    (around / "secret").write_text("secret")
+    (around / "secret.json").write_text(json.dumps({"id": "secret", "process_graph": {"n": NODE}}))
     job = client.run("one")
-    files = sorted(str(path) for path in tmp_path.rglob("*"))
+    files = sorted(str(path) for path in around.rglob("*"))
     text = quote(escape, safe="")
     for method, path in [
         ("GET", f"/collections/{text}"),
@@ -206,7 +207,7 @@ def test_no_id_or_name_leads_out_of_its_folder(client, tmp_path, escape):
         status, answer = raw(client.url, method, path, body)
         assert 400 <= status < 500, (method, path, answer)
         assert b'"secret"' not in answer
-    assert sorted(str(path) for path in tmp_path.rglob("*")) == files
+    assert sorted(str(path) for path in around.rglob("*")) == files
 
 
 def test_a_state_folder_serves_one_server(serve, data, tmp_path):

@@ -43,9 +43,10 @@ def basic(user: str, password: str) -> dict:
 
 
 @pytest.fixture
-def guarded(serve):
-    with serve(user="ada", password="s3cret:ü") as client:
-        yield client
+def guarded(shared_guarded):
+    """Nobody is logged in yet."""
+    shared_guarded.token = None
+    return shared_guarded
 
 
 def test_only_a_token_opens_what_belongs_to_the_user(guarded):
@@ -72,8 +73,8 @@ def test_only_a_token_opens_what_belongs_to_the_user(guarded):
         ({"Authorization": "Bearer basic//x"}, 403, "AuthenticationSchemeInvalid"),
     ],
 )
-def test_logging_in_takes_the_right_user_and_password(shared_guarded, headers, status, code):
-    response = shared_guarded("GET", "/credentials/basic", headers=headers)
+def test_logging_in_takes_the_right_user_and_password(guarded, headers, status, code):
+    response = guarded("GET", "/credentials/basic", headers=headers)
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
@@ -87,8 +88,8 @@ def test_logging_in_takes_the_right_user_and_password(shared_guarded, headers, s
         ("", 401, "AuthenticationRequired"),
     ],
 )
-def test_what_is_no_token_is_refused(shared_guarded, authorization, status, code):
-    response = shared_guarded("GET", "/me", headers={"Authorization": authorization})
+def test_what_is_no_token_is_refused(guarded, authorization, status, code):
+    response = guarded("GET", "/me", headers={"Authorization": authorization})
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 

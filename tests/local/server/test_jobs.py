@@ -93,21 +93,21 @@ def test_a_job_that_is_started_again_while_it_stops_runs_once_more(client):
     client.wait(job, "finished")
 
 
-def test_a_deleted_job_is_gone_with_its_files(client, tmp_path):
+def test_a_deleted_job_is_gone_with_its_files(client):
     job = client.run("one")
     assert client("DELETE", f"/jobs/{job}").status_code == 204
     assert client("GET", f"/jobs/{job}").json()["code"] == "JobNotFound"
-    assert not list((tmp_path / "state" / "jobs").iterdir())
+    assert not list((client.state / "jobs").iterdir())
 
 
-def test_a_running_job_can_be_deleted(client, tmp_path):
+def test_a_running_job_can_be_deleted(client):
     job = client.create("wait")
     client.start(job)
     client.wait(job, "running")
     assert client("DELETE", f"/jobs/{job}").status_code == 204
     client.run("one")
-    assert job not in [path.name for path in (tmp_path / "state" / "jobs").iterdir()]
-    assert not list((tmp_path / "state" / "scratch").iterdir())
+    assert job not in [path.name for path in (client.state / "jobs").iterdir()]
+    assert not list((client.state / "scratch").iterdir())
 
 
 def test_a_job_changes_only_while_it_is_not_on_its_way(client, graph):
@@ -163,12 +163,12 @@ def test_the_traceback_of_a_udf_is_in_the_log(client):
 
 
 @pytest.mark.parametrize(("process_id", "code"), [("full", "StorageFailure"), ("bug", "Internal")])
-def test_a_job_that_fails_keeps_no_files_and_does_not_end_the_worker(client, tmp_path, process_id, code):
+def test_a_job_that_fails_keeps_no_files_and_does_not_end_the_worker(client, process_id, code):
     job = client.run(process_id)
     assert client("GET", f"/jobs/{job}/results").json()["code"] == code
-    names = {path.name for path in (tmp_path / "state" / "jobs" / job).iterdir()}
+    names = {path.name for path in (client.state / "jobs" / job).iterdir()}
     assert names == {"job.json", "logs.jsonl"}
-    assert not list((tmp_path / "state" / "scratch").iterdir())
+    assert not list((client.state / "scratch").iterdir())
     assert client("GET", f"/jobs/{client.run('one')}").json()["status"] == "finished"
 
 

@@ -8,19 +8,19 @@ import zipfile
 import pytest
 
 
-def test_one_file_comes_as_it_is(client, graph, tmp_path):
+def test_one_file_comes_as_it_is(client, graph):
     response = client("POST", "/result", json={"process": graph("one"), "budget": 1, "plan": "free"})
     assert response.content == b"CDF" + bytes(5000)
     assert response.headers["Content-Type"] == "application/x-netcdf"
-    client.until(lambda: not list((tmp_path / "state" / "scratch").iterdir()))
+    client.until(lambda: not list((client.state / "scratch").iterdir()))
 
 
-def test_several_files_come_as_a_zip(client, graph, tmp_path):
+def test_several_files_come_as_a_zip(client, graph):
     response = client("POST", "/result", json={"process": graph("several")})
     assert response.headers["Content-Type"] == "application/zip"
     names = zipfile.ZipFile(io.BytesIO(response.content)).namelist()
     assert names == ["result_2022-01-01.tif", "result_2022-01-09.tif"]
-    client.until(lambda: not list((tmp_path / "state" / "scratch").iterdir()))
+    client.until(lambda: not list((client.state / "scratch").iterdir()))
 
 
 def test_a_zarr_store_comes_as_a_zip_with_the_store_at_its_root(client, graph):
@@ -29,9 +29,9 @@ def test_a_zarr_store_comes_as_a_zip_with_the_store_at_its_root(client, graph):
 
 
 @pytest.mark.parametrize(("process_id", "status"), [("udf", 400), ("full", 500), ("bug", 500)])
-def test_a_failure_leaves_no_files(client, graph, tmp_path, process_id, status):
+def test_a_failure_leaves_no_files(client, graph, process_id, status):
     assert client("POST", "/result", json={"process": graph(process_id)}).status_code == status
-    assert not list((tmp_path / "state" / "scratch").iterdir())
+    assert not list((client.state / "scratch").iterdir())
 
 
 def test_the_server_answers_while_it_computes(client, graph):
@@ -48,14 +48,14 @@ def test_the_server_answers_while_it_computes(client, graph):
         thread.join()
 
 
-def test_a_client_that_hangs_up_ends_its_run(client, tmp_path):
+def test_a_client_that_hangs_up_ends_its_run(client):
     body = b'{"process": {"process_graph": {"n": {"process_id": "wait", "arguments": {}, "result": true}}}}'
     host, port = client.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         head = f"POST /result HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         client.until(lambda: client.executor.runs)
-    client.until(lambda: not list((tmp_path / "state" / "scratch").iterdir()))
+    client.until(lambda: not list((client.state / "scratch").iterdir()))
     assert not client.executor.gate.is_set()
 
 
