@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openeo_udf_fusion.errors import CorruptWeights, InvalidParameter
+from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.models.series import Precision
 
@@ -75,5 +76,7 @@ def verified(file: Path, sha256: str) -> bytes:
 
 def config_of(card: cards.Card) -> "Config":
     """The network's shape as the card states it; JSON has no tuples."""
+    from openeo_udf_fusion.models.satfusenet import Config
+
     values: Json = {k: tuple(v) if isinstance(v, list) else v for k, v in card.hyperparameters.items()}
     return Config(**values)
