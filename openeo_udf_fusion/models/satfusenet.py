@@ -14,7 +14,7 @@ Axes: p pixels, t days of the grid, b bands, l latents, k keys, h heads, q queri
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -331,6 +331,10 @@ class SatFuseNet(nn.Module):
         self.season = nn.Linear(2 * config.harmonics, config.width, bias=False)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.decoder = nn.ModuleDict({s: Decoder(sizes[s], config) for s in OTHER})
+
+    def merge_into(self, sensor: str) -> Merge:
+        """How the other sensor's series joins this one's."""
+        return cast(Merge, self.merge[sensor])
 
     def centres(self, grids: Mapping[str, Grid]) -> dict[str, Tensor]:
         """Mean reflectance (p, b) of each sensor's bands over the days that either sensor saw."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from torch import Tensor
 
-from openeo_udf_fusion.models.satfusenet import Config, Grid
+from openeo_udf_fusion.models.satfusenet import Grid
 from openeo_udf_fusion.training.masks import visible_bands, visible_days
 from openeo_udf_fusion.training.pairs import Pairs
 
@@ -77,7 +77,7 @@ def disturb_viirs(viirs: Floats, noise: Noise, rng: np.random.Generator) -> Floa
         + rng.normal(0, noise.daily_band, (pixels, days, bands))
     )
     seen = shifted * factor + rng.normal(0, noise.absolute, viirs.shape)
-    return np.clip(seen, 0, 1.5).astype(np.float32)
+    return np.asarray(np.clip(seen, 0, 1.5), dtype=np.float32)
 
 
 def draw(pairs: Pairs, pixels: NDArray[np.int64], size: int, noise: Noise, rng: np.random.Generator) -> Batch:
@@ -87,21 +87,22 @@ def draw(pairs: Pairs, pixels: NDArray[np.int64], size: int, noise: Noise, rng: 
     brightness = np.exp(rng.normal(0, 0.08, (size, 1, 1)))
     modis = (pairs.modis[chosen] * brightness).clip(0, 1.3).astype(np.float32)
     viirs = disturb_viirs((pairs.viirs[variant, chosen] * brightness).astype(np.float32), noise, rng)
-    truth = {"modis": (modis, pairs.modis_valid[chosen]), "viirs": (viirs, pairs.viirs_valid[chosen])}
     days = modis.shape[1]
     shift = rng.integers(0, days, size)  # the year is rolled: any season may be the window's first
-    index = (np.arange(days) - shift[:, None]) % days
-    truth = {s: tuple(np.take_along_axis(a, index[..., None], 1) for a in pair) for s, pair in truth.items()}
+    index = ((np.arange(days) - shift[:, None]) % days)[..., None]
+    pair = {"modis": (modis, pairs.modis_valid[chosen]), "viirs": (viirs, pairs.viirs_valid[chosen])}
+    truth = {
+        sensor: (np.take_along_axis(values, index, 1), np.take_along_axis(valid, index, 1))
+        for sensor, (values, valid) in pair.items()
+    }
     kept = [visible_days(rng, days) for _ in range(size)]
     bands = [visible_bands(rng) for _ in range(size)]
     inputs = {}
     for sensor, (values, valid) in truth.items():
-        seen = (
-            valid
-            & np.stack([k[sensor] for k in kept])[..., None]
-            & np.stack([b[sensor] for b in bands])[:, None]
+        visible = (
+            np.stack([k[sensor] for k in kept])[..., None] & np.stack([b[sensor] for b in bands])[:, None]
         )
-        inputs[sensor] = (blemish(values, rng), seen)
+        inputs[sensor] = (blemish(values, rng), valid & visible)
     # Half of the years are moved by half a year: the other hemisphere.
     start = rng.integers(10_000, 20_000, size) // 1461 * 1461 - shift + rng.integers(0, 2, size) * 182
     return on_grid(inputs, truth, start)
@@ -146,8 +147,3 @@ def to_grid(values: Floats, valid: Bools) -> Grid:
 def query_positions(days: int) -> Tensor:
     """Positions of a series of days on the grid that `to_grid` makes."""
     return torch.arange(MARGIN_DAYS, MARGIN_DAYS + days)
-
-
-def band_names(sensor: str) -> tuple[str, ...]:
-    """The model's bands of a sensor."""
-    return Config().bands(sensor)

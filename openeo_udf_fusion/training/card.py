@@ -1,4 +1,4 @@
-"""Write a trained network and its card: weights as safetensors, beside them a STAC Item with the MLM extension."""
+"""Write a trained network and its card: safetensors, and a STAC Item with the MLM extension."""
 
 import hashlib
 import json
@@ -29,18 +29,19 @@ EXTENSIONS = [
     "https://stac-extensions.github.io/version/v1.2.0/schema.json",
 ]
 DESCRIPTION = (
-    "MODIS and VIIRS surface reflectance of a pixel in one latent time series: either sensor's bands on any day, as a "
-    "distribution. Trained on semi-real pairs: MODIS is measured (MCD43A4, 2012), VIIRS is made from it with measured "
-    "and simulated spectra, the instruments' response functions and assumed noise. Skill on real VIIRS was not measured."
+    "MODIS and VIIRS surface reflectance of a pixel in one latent time series: either sensor's bands on any "
+    "day, as a distribution. Trained on semi-real pairs: MODIS is measured (MCD43A4, 2012), VIIRS is made "
+    "from it with measured and simulated spectra, the instruments' response functions and assumed noise. "
+    "Skill on real VIIRS was not measured."
 )
 CITATION = (
-    'Hamdi et al., poster "Shared-Latent-Space Transformer for Multi-Sensor Harmonization in EO" (the method; '
-    "architecture sizes, masks, base and weights are this project's)"
+    'Hamdi et al., poster "Shared-Latent-Space Transformer for Multi-Sensor Harmonization in EO" '
+    "(the method; architecture sizes, masks, base and weights are this project's)"
 )
 
 
 def publish(model: SatFuseNet, schedule: Json, data: Path, folder: Path) -> Json:
-    """Measure a trained network on the held-out pixels, write it with its card, and return what was measured."""
+    """Measure a trained network on held-out pixels, write it with its card, and return the skill."""
     command = (
         f"openeo-udf-fusion train satfusenet --data DIR --steps {schedule['steps']} --seed {schedule['seed']}"
     )
@@ -129,8 +130,8 @@ def structure(config: Config, sensor: str) -> Json:
     """One input of the model."""
     return {
         "name": sensor,
-        "description": "Surface reflectance 0-1 with a mask of what is valid, and days since 1970-01-01 in any order; "
-        "the sensor or some of its bands may be missing.",
+        "description": "Surface reflectance 0-1 with a mask of what is valid, and days since 1970-01-01 in "
+        "any order; the sensor or some of its bands may be missing.",
         "bands": list(config.bands(sensor)),
         "input": {
             "shape": [-1, len(config.bands(sensor)), -1, -1],
@@ -146,8 +147,8 @@ def result(config: Config, sensor: str) -> Json:
     """One output of the model."""
     return {
         "name": sensor,
-        "description": f"Mean, standard deviation and quantiles of surface reflectance on the queried days, within "
-        f"{config.lower}..{config.upper}.",
+        "description": "Mean, standard deviation and quantiles of surface reflectance on the queried days, "
+        f"within {config.lower}..{config.upper}.",
         "tasks": ["regression"],
         "bands": list(config.bands(sensor)),
         "result": {
@@ -192,8 +193,8 @@ def training_record(schedule: Json, command: str) -> Json:
         "kind": "semi-real",
         "command": command,
         "modis": "MCD43A4.061 of 2012, 300 pixels all over the world, 366 days",
-        "viirs": "made of the MODIS series: S-NPP (1/3) and NOAA-21 (2/3) response functions over mixtures of earthlib "
-        "and snowoptics spectra and simple water; no measured VIIRS",
+        "viirs": "made of the MODIS series: S-NPP (1/3) and NOAA-21 (2/3) response functions over mixtures "
+        "of earthlib and snowoptics spectra and simple water; no measured VIIRS",
         "viirs_noise": asdict(Noise()),
         "split": {
             "unit": "pixel",

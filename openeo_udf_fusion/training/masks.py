@@ -14,7 +14,8 @@ MODIS_250M = (0, 1)
 
 def gap_lengths(rng: np.random.Generator, count: int) -> NDArray[np.int64]:
     """Lengths in days of `count` gaps, drawn from the observed law."""
-    return np.interp(rng.uniform(size=count), GAP_QUANTILES, GAP_DAYS).round().astype(np.int64)
+    lengths = np.interp(rng.uniform(size=count), GAP_QUANTILES, GAP_DAYS)
+    return np.asarray(lengths.round(), dtype=np.int64)
 
 
 def block_gaps(rng: np.random.Generator, days: int, share: float) -> Bools:

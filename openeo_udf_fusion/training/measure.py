@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ SEED = 77
 FIRST_DAY = 15_340  # 2012-01-01
 GAP_DAYS = (5, 10, 20, 40, 80, 160)
 GAP_REPEATS = 6
+CENTRAL_80 = 1.2815516
+"""Half the width of the central 80 % interval of a standard normal distribution."""
 
 
 class Model(Protocol):
@@ -37,7 +39,7 @@ class Model(Protocol):
 
 
 def held_out(data: Path, split: str = "test") -> dict[str, Observations]:
-    """A year of both sensors for the held-out pixels, VIIRS through NOAA-20's responses and with its noise."""
+    """A year of both sensors for held-out pixels, VIIRS through NOAA-20's responses and with noise."""
     pairs = load_pairs(data, (PLATFORM,), 1, SEED)
     pixels = split_pixels(len(pairs.modis))[split]
     noise = Noise(response_nm=0.0)  # the platform differs from the one trained on; no need to shift it more
@@ -49,7 +51,7 @@ def held_out(data: Path, split: str = "test") -> dict[str, Observations]:
     }
 
 
-def to_cube(series: NDArray) -> NDArray:  # type: ignore[type-arg]
+def to_cube(series: NDArray[Any]) -> NDArray[Any]:
     """(p, t, b) -> (t, b, 1, p)."""
     return np.ascontiguousarray(series.transpose(1, 2, 0)[:, :, None])
 
@@ -72,34 +74,32 @@ def measure(model: Model, data: Path, split: str = "test") -> Json:
 
 def translation(model: Model, truth: Mapping[str, Observations], target: str) -> Json:
     """One sensor from the other alone, scored on the days that the other saw."""
-    source = {OTHER[target]: truth[OTHER[target]]}
+    source: dict[str, Observations] = {OTHER[target]: truth[OTHER[target]]}
     query = truth[target].days
     as_it_is = identity.predict(source, query, target)
     cells = truth[target].valid & np.isfinite(as_it_is)
-    return compare(
-        model.predict(source, query, target), {"identity": as_it_is}, truth[target].values, cells, target
-    )
+    predicted = model.predict(source, query, target)
+    others = {"identity": as_it_is}
+    return compare(predicted.mean, predicted.sigma, others, truth[target].values, cells, target)
 
 
 def gaps(model: Model, truth: Mapping[str, Observations], length: int, *, with_viirs: bool = False) -> Json:
-    """MODIS inside artificial gaps of `length` days, one a pixel and repeat, between its first and last value."""
+    """MODIS inside artificial gaps of `length` days, one a pixel and repeat, observed before and after."""
     series, rng = truth["modis"], np.random.default_rng(SEED + length)
-    results: list[tuple[Prediction, Floats, Floats, Bools]] = []
+    means, sigmas, lines, cells = [], [], [], []
     for _ in range(GAP_REPEATS):
         hidden = draw_gaps(series.valid, length, rng)
         masked = Observations(series.values, series.valid & ~hidden, series.days)
         observed = {"modis": masked} | ({"viirs": truth["viirs"]} if with_viirs else {})
         prediction = model.predict(observed, series.days, "modis")
-        results.append(
-            (prediction, linear.predict(masked, series.days), series.values, series.valid & hidden)
-        )
-    predictions, lines, values, cells = zip(*results, strict=True)
-    together = Prediction(
-        *(np.concatenate(parts) for parts in zip(*(p[:2] for p in predictions), strict=True)), lines[0]
-    )
-    return compare(
-        together, {"linear": np.concatenate(lines)}, np.concatenate(values), np.concatenate(cells), "modis"
-    )
+        means.append(prediction.mean)
+        sigmas.append(prediction.sigma)
+        lines.append(linear.predict(masked, series.days))
+        cells.append(series.valid & hidden)
+    predicted = np.concatenate(means), np.concatenate(sigmas)
+    values = np.concatenate([series.values] * GAP_REPEATS)
+    others = {"linear": np.concatenate(lines)}
+    return compare(*predicted, others, values, np.concatenate(cells), "modis")
 
 
 def draw_gaps(valid: Bools, length: int, rng: np.random.Generator) -> Bools:
@@ -114,31 +114,33 @@ def draw_gaps(valid: Bools, length: int, rng: np.random.Generator) -> Bools:
 
 
 def compare(
-    prediction: Prediction, others: Mapping[str, Floats], truth: Floats, cells: Bools, target: str
+    mean: Floats, sigma: Floats, others: Mapping[str, Floats], truth: Floats, cells: Bools, target: str
 ) -> Json:
     """RMSE per band of model and comparators on the same cells; CRPS and coverage of the model."""
-    inside = np.abs(truth - prediction.mean) <= 1.2815516 * prediction.sigma
-    score = crps_normal(*(torch.from_numpy(a) for a in (truth, prediction.mean, prediction.sigma))).numpy()
+    inside = np.abs(truth - mean) <= CENTRAL_80 * sigma
+    score = crps_normal(*(torch.from_numpy(a) for a in (truth, mean, sigma))).numpy()
     bands = Config().bands(target)
+    errors = {"rmse": mean - truth} | {f"rmse_{name}": values - truth for name, values in others.items()}
     return {
-        "rmse": per_band(lambda c, b: rmse(prediction.mean[:, b] - truth[:, b], c), cells, bands),
-        **{
-            f"rmse_{name}": per_band(lambda c, b, v=values: rmse(v[:, b] - truth[:, b], c), cells, bands)  # type: ignore[misc]
-            for name, values in others.items()
-        },
-        "crps": per_band(lambda c, b: float(score[:, b][c].mean()), cells, bands),
-        "coverage_80": per_band(lambda c, b: float(inside[:, b][c].mean()), cells, bands, digits=3),
+        **{name: per_band(error, cells, bands, rmse) for name, error in errors.items()},
+        "crps": per_band(score, cells, bands, np.mean),
+        "coverage_80": per_band(inside, cells, bands, np.mean, digits=3),
         "cells": int(cells.sum()),
     }
 
 
 def per_band(
-    score: Callable[[Bools, int], float], cells: Bools, bands: tuple[str, ...], digits: int = 5
+    values: Floats | Bools,
+    cells: Bools,
+    bands: tuple[str, ...],
+    score: Callable[[NDArray[Any]], Any],
+    digits: int = 5,
 ) -> dict[str, float]:
-    """A score of each band on its cells."""
-    return {name: round(score(cells[:, index], index), digits) for index, name in enumerate(bands)}
+    """A score of each band over its cells; all arrays (t, b, y, x)."""
+    picked = {name: values[:, index][cells[:, index]] for index, name in enumerate(bands)}
+    return {name: round(float(score(chosen)), digits) for name, chosen in picked.items()}
 
 
-def rmse(error: Floats, cells: Bools) -> float:
-    """Root mean square over the cells."""
-    return float(np.sqrt(np.square(error[cells], dtype=np.float64).mean()))
+def rmse(error: NDArray[Any]) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.square(error, dtype=np.float64).mean()))

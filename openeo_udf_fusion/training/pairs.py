@@ -1,8 +1,9 @@
 """Semi-real pairs: measured MODIS series, and VIIRS series made from them.
 
-MODIS is MCD43A4 as it was measured, with its weather and gaps. VIIRS is what mixtures of measured and simulated
-spectra with nearly the same MODIS bands look like through the VIIRS response functions: which of them differs from
-pixel to pixel, so that no one formula leads back. There is a VIIRS value only where MODIS has one.
+MODIS is MCD43A4 as it was measured, with its weather and gaps. VIIRS is what mixtures of measured and
+simulated spectra with nearly the same MODIS bands look like through the VIIRS response functions: which of
+them differs from pixel to pixel, so that no one formula leads back. There is a VIIRS value only where MODIS
+has one.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ NEIGHBOURS = 16
 class Pairs:
     """Series of both sensors for the same pixels, before any noise or mask.
 
-    modis (p, t, 7) with modis_valid; viirs (variant, p, t, 8) with viirs_valid (p, t, 8); zero where not valid.
+    modis (p, t, 7) with modis_valid; viirs (variant, p, t, 8) with viirs_valid (p, t, 8); zero where invalid.
     """
 
     modis: Floats
@@ -38,7 +39,7 @@ class Pairs:
 
 
 def read_series(file: Path) -> tuple[Floats, Bools]:
-    """Reflectance (p, t, 7) of an archive with `refl`, `scale` and `fill`, zero where missing, and what is valid."""
+    """Reflectance (p, t, 7) of an archive with `refl`, `scale` and `fill`, and what of it is valid."""
     with np.load(file) as archive:
         stored, scale, fill = archive["refl"], float(archive["scale"]), int(archive["fill"])
     valid = stored != fill
@@ -84,10 +85,10 @@ def see(
     kernel: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Floats:
-    """VIIRS (p, t, 8) of spectra like the given MODIS (p, t, 7): `index` (p, t, k) of the library, by `kernel`.
+    """VIIRS (p, t, 8) of spectra like the given MODIS (p, t, 7): `index` (p, t, k) of the library.
 
-    The linear part of the translation is common; what it leaves over is a mean of the spectra's own leftovers,
-    weighted by likeness and by the pixel's taste.
+    The linear part of the translation is common; what it leaves over is a mean of the spectra's own
+    leftovers, weighted by likeness (`kernel`) and by the pixel's taste.
     """
     source, target = library.modis, library.viirs[platform]
     weight, bias = ridge(source, target)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models.satfusenet import OTHER, Config, Grid, SatFuseNet, Translation
+from openeo_udf_fusion.models.satfusenet import OTHER, Config, Grid, SatFuseNet
 from openeo_udf_fusion.training.batches import Batch, Noise, draw, query_positions
 from openeo_udf_fusion.training.losses import crps_normal
 from openeo_udf_fusion.training.pairs import Pairs, make_pairs, read_series, ridge, split_pixels
@@ -264,9 +264,9 @@ def calibrate(model: SatFuseNet, batch: Batch) -> None:
     series = {s: values[both].double().numpy() for s, (values, _) in flat.items()}
     weight = 1 / (series["modis"].mean(-1, keepdims=True) + 0.05)
     for target, source in OTHER.items():
-        merge = model.merge[target]
-        translation: Translation = merge.translate  # type: ignore[assignment]
-        merge.climatology = torch.from_numpy(series[target].mean(0)).float()  # type: ignore[assignment]
+        merge = model.merge_into(target)
+        translation = merge.translate
+        merge.climatology.copy_(torch.from_numpy(series[target].mean(0)))
         matrix, bias = weighted_ridge(series[source], series[target], weight)
         translation.weight.copy_(torch.from_numpy(matrix.T))
         translation.bias.copy_(torch.from_numpy(bias))

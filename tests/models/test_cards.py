@@ -39,5 +39,6 @@ def test_an_unknown_model_is_refused_by_name():
 
 
 def test_reading_a_card_needs_no_torch():
-    code = "import sys; from openeo_udf_fusion.models import cards; cards.read('satfusenet'); sys.exit('torch' in sys.modules)"
+    code = "from openeo_udf_fusion.models import cards; import sys; cards.read('satfusenet'); "
+    code += "sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
