@@ -234,9 +234,7 @@ def on_days(arrays: SensorArrays, wanted: DayNumbers) -> tuple[Values, Mask]:
     return total, count > 0
 
 
-def assemble(
-    layers: Mapping[str, NDArray[np.generic]], dates: Days, like: xr.DataArray | xr.Dataset
-) -> xr.DataArray:
+def assemble(layers: Mapping[str, Values], dates: Days, like: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Return a cube (t, bands, y, x) of the given layers, with everything of `like` but its dates and bands.
 
     Parameters

@@ -81,9 +81,8 @@ def _window(sides: Sequence[SensorArrays], query_days: DayNumbers) -> tuple[int,
     """Return the first and last day of interest: of queries and of valid observations."""
     days = [query_days]
     for arrays in sides:
-        valid = arrays.valid.any(1)
-        seen = valid.any((1, 2)) if arrays.days.ndim == 1 else valid
-        days.append(arrays.days[seen])
+        per_day = arrays.valid.any((1, 2, 3)) if arrays.days.ndim == 1 else arrays.valid.any(1)
+        days.append(arrays.days[per_day])
     every = np.concatenate([part.ravel() for part in days])
     return int(every.min()), int(every.max())
 
@@ -96,12 +95,12 @@ def _distinct_masks(
         (None if own is None else own.valid[:, band], None if other is None else other.valid[:, partner])
         for band, partner in enumerate(partners)
     ]
-    alike = all(
-        (mine is None or np.array_equal(mine, masks[0][0]))
-        and (theirs is None or np.array_equal(theirs, masks[0][1]))
-        for mine, theirs in masks[1:]
-    )
+    alike = all(_same(mine, masks[0][0]) and _same(theirs, masks[0][1]) for mine, theirs in masks[1:])
     return masks[:1] if alike else masks
+
+
+def _same(one: Mask | None, another: Mask | None) -> bool:
+    return one is another if one is None or another is None else np.array_equal(one, another)
 
 
 def _daily(arrays: SensorArrays | None, valid: Mask | None, first: int, shape: tuple[int, ...]) -> Mask:
@@ -109,7 +108,7 @@ def _daily(arrays: SensorArrays | None, valid: Mask | None, first: int, shape: t
     seen = np.zeros(shape, np.bool_)
     if arrays is None or valid is None:
         return seen
-    for step in np.flatnonzero(valid.any((1, 2))):
+    for step in np.flatnonzero(valid.reshape(len(valid), -1).any(1)):
         if arrays.days.ndim == 1:
             seen[arrays.days[step] - first] |= valid[step]
         else:

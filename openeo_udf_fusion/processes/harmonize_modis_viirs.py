@@ -20,7 +20,7 @@ Target = Literal["modis", "viirs"]
 Uncertainty = Literal["none", "sigma", "quantiles"]
 QUANTILES: Mapping[str, float] = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
 
-Layers = dict[str, NDArray[np.generic]]
+Layers = dict[str, NDArray[np.float32]]
 
 
 def harmonize_modis_viirs(
@@ -95,7 +95,7 @@ def harmonize_modis_viirs(
     if target in arrays and not smooth:
         _keep_observed(layers, card.bands[target], *cubes.on_days(arrays[target], query_days))
     _refuse(layers, traced.code == provenance.REFUSED)
-    layers["provenance"] = traced.code
+    layers["provenance"] = traced.code.astype(np.float32)
     layers["days_to_observation"] = traced.days_to_observation
 
     result = cubes.assemble({band: layers[band] for band in bands}, query, like=cube)
