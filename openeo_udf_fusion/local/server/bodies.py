@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
 from openeo_udf_fusion.errors import (
@@ -26,6 +26,24 @@ MAX_DEPTH = 200
 """Nesting of a body; whoever walks through a process graph recursively is safe below it."""
 
 
+def _with_sound_references(arguments: Json) -> Json:
+    """Raise ValueError when a reference, at any depth, does not name what it refers to."""
+    level: list[JsonValue] = [arguments]
+    while level:
+        for value in level:
+            for key in ("from_node", "from_parameter"):
+                if isinstance(value, dict) and key in value and not isinstance(value[key], str):
+                    raise ValueError(f"{key} must be a name, got {str(value[key])[:40]}")
+        level = [child for parent in level for child in _children(parent)]
+    return arguments
+
+
+def _children(value: JsonValue) -> list[JsonValue]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
 class Body(BaseModel):
     """Strict about the known properties; the unknown ones are kept, as the API allows."""
 
@@ -40,14 +58,25 @@ class Node(Body):
     """One node of a process graph."""
 
     process_id: ProcessId
-    arguments: Json
+    arguments: Annotated[Json, AfterValidator(_with_sound_references)]
     namespace: str | None = None
     result: bool = False
     description: str | None = None
 
 
+JsonType: TypeAlias = Literal["array", "boolean", "integer", "null", "number", "object", "string"]
+
+
 class Schema(Body):
-    """One JSON schema of a parameter; its keywords are the executor's business."""
+    """The JSON schema of a parameter or of a result: the keywords that the API names."""
+
+    type: JsonType | list[JsonType] = "object"
+    subtype: str = ""
+    pattern: str = ""
+    enum: list[JsonValue] = []
+    minimum: float = 0
+    maximum: float = 0
+    items: Json | list[Json] = {}
 
 
 class Parameter(Body):
@@ -193,12 +222,6 @@ def _decode(text: bytes) -> JsonValue:
             )
         level = [child for parent in level for child in _children(parent)]
     return value
-
-
-def _children(value: JsonValue) -> list[JsonValue]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 def _no_constant(name: str) -> JsonValue:

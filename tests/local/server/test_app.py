@@ -15,6 +15,10 @@ from openeo_udf_fusion.local.server.settings import Settings
 NODE = {"process_id": "one", "arguments": {}, "result": True}
 
 
+BAD_NODE = {"process_id": "one", "arguments": {"data": [{"from_node": ["x"]}]}}
+GRAPH = {"process_graph": {"n": NODE}}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "code"),
     [
@@ -33,6 +37,15 @@ NODE = {"process_id": "one", "arguments": {}, "result": True}
             {"process_graph": {"n": {"process_id": "x"}}},
             400,
             "ProcessGraphInvalid",
+        ),
+        ("PUT", "/process_graphs/an_id", {"process_graph": {"n": BAD_NODE}}, 400, "ProcessGraphInvalid"),
+        ("PUT", "/process_graphs/an_id", GRAPH | {"parameters": [{"name": "x"}]}, 400, "RequestInvalid"),
+        (
+            "PUT",
+            "/process_graphs/an_id",
+            GRAPH | {"returns": {"schema": {"type": "x"}}},
+            400,
+            "RequestInvalid",
         ),
         ("GET", "/jobs/nothing", None, 404, "JobNotFound"),
         ("PATCH", "/jobs/nothing", {"title": "x"}, 404, "JobNotFound"),
