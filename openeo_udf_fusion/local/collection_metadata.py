@@ -24,7 +24,7 @@ def collection_metadata(
         "id": id,
         "title": title or id,
         "description": _description(index, description),
-        "license": license or "other",
+        "license": license or "proprietary",
         "extent": {"spatial": {"bbox": [bbox]}, "temporal": {"interval": [interval]}},
         "links": [],
         "cube:dimensions": _dimensions(index, interval),

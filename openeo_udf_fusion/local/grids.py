@@ -130,7 +130,7 @@ def parse_crs(text: object) -> CRS | None:
         crs = crs.source_crs
     if _is_modis_sinusoidal(crs):
         return MODIS_SINUSOIDAL
-    code = crs.to_epsg()
+    code = _epsg(crs)
     return crs if code is None else CRS.from_epsg(code)
 
 
@@ -143,6 +143,15 @@ def regular_axis(values: NDArray[np.float64], file: str, axis: str) -> NDArray[n
             "regrid swath or curvilinear data first"
         )
     return values.astype(np.float64)
+
+
+def _epsg(crs: CRS) -> int | None:
+    """The code that the text states; else what PROJ recognises, which may be another authority's."""
+    stated = crs.to_json_dict().get("id", {})
+    if stated.get("authority") == "EPSG":
+        return int(stated["code"])
+    found: int | None = crs.to_epsg()
+    return found
 
 
 def _is_modis_sinusoidal(crs: CRS) -> bool:

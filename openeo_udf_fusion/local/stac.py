@@ -87,6 +87,8 @@ def stac_layers(documents: list[Path], context: Context, root: Path) -> list[Lay
     except (STACError, STACTypeError, OSError, KeyError, ValueError) as error:
         if isinstance(error, ForbiddenPath | InvalidCollection):
             raise
+        if isinstance(error.__cause__, ForbiddenPath):  # pystac wraps what its reader raises
+            raise error.__cause__ from None
         names = ", ".join(path.name for path in documents[:5])
         raise InvalidCollection(f"the STAC of {names} cannot be read: {error}") from error
     return layers

@@ -20,6 +20,7 @@ from openeo_udf_fusion.local.writers.storage import discard
 from openeo_udf_fusion.local.writers.template import Template
 
 _BLOCK_PX = 256
+_CACHE_BYTES = 64 << 20  # GDAL's own default is a twentieth of the machine's memory
 
 
 class GeotiffSink:
@@ -54,11 +55,12 @@ class GeotiffSink:
 
     def close(self) -> None:
         """Makes the COGs: `<folder>/<name>` for each of `file_names`."""
-        for number, name in enumerate(self._names):
-            plain = self._plain(number)
-            rasterio.shutil.copy(plain, self._folder / name, driver="COG", **_cog_options(self._options))
-            _check_copy(plain, self._folder / name)
-            discard(plain)
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
+            for number, name in enumerate(self._names):
+                plain = self._plain(number)
+                rasterio.shutil.copy(plain, self._folder / name, driver="COG", **_cog_options(self._options))
+                _check_copy(plain, self._folder / name)
+                discard(plain)
 
     def abandon(self) -> None:
         """Leaves the files as they are; none is open between tiles."""
@@ -167,6 +169,7 @@ def _cog_options(options: Json) -> Json:
     return {
         "COMPRESS": compression,
         "BLOCKSIZE": _BLOCK_PX,
+        "NUM_THREADS": "ALL_CPUS",
         # Nearest: an average of flags, or across provenance codes, means nothing.
         "OVERVIEW_RESAMPLING": "NEAREST",
         "BIGTIFF": "IF_SAFER",
