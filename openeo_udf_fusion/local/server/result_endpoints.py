@@ -85,17 +85,18 @@ def _document(job: Job, result: Json, folder: Path, request: Request, signer: Li
     def signed(path: str) -> str:
         return base.removesuffix(root_path) + signer.sign(path, expires)
 
+    files, metadata = result["files"], result["metadata"]
     assets = {
         name: stac.asset(
-            name, signed(f"{own_path}/assets/{name}"), folder / ASSETS_FOLDER / name, result["metadata"]
+            name, signed(f"{own_path}/assets/{name}"), folder / ASSETS_FOLDER / name, metadata, date
         )
-        for name in result["files"]
+        for name, date in zip(files, stac.dates_of_files(metadata, files), strict=True)
     }
     links = [
         {"rel": "self", "href": base + f"/jobs/{job.id}/results", "type": "application/json"},
         {"rel": "canonical", "href": signed(own_path), "type": "application/json"},
         {"rel": "about", "href": base + f"/jobs/{job.id}", "type": "application/json"},
     ]
-    document = stac.collection(job.id, job.title, job.description, result["metadata"], assets, links)
+    document = stac.collection(job.id, job.title, job.description, metadata, assets, links)
     expiry = timestamp(datetime.fromtimestamp(expires, tz=UTC))
     return document | {"openeo:status": "finished", "expires": expiry, "updated": job.updated}

@@ -7,7 +7,6 @@ from openeo_udf_fusion.local.server.result_files import media_type
 
 STAC_VERSION = "1.0.0"
 EXTENSIONS = (
-    "https://stac-extensions.github.io/datacube/v2.2.0/schema.json",
     "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
     "https://stac-extensions.github.io/projection/v1.1.0/schema.json",
@@ -22,7 +21,8 @@ def collection(
     Parameters
     ----------
     metadata
-        `RunResult.metadata`: `bbox` (EPSG:4326), `epsg`, `dates`, `bands`; each may be missing.
+        `RunResult.metadata`: `bbox` (EPSG:4326), `epsg`, `wkt2`, `dates`, `bands`, `band_attrs`; each may be
+        missing.
     assets, links
         By name; ready made.
     """
@@ -46,24 +46,34 @@ def collection(
     return document
 
 
-def asset(name: str, href: str, file: Path, metadata: Json) -> Json:
-    """One downloadable file; `file` may have vanished, then its size is left out."""
+def asset(name: str, href: str, file: Path, metadata: Json, date: str | None = None) -> Json:
+    """One downloadable file, of one `date` or of all; its size is left out when it has vanished."""
     description: Json = {"href": href, "title": name, "type": media_type(name), "roles": ["data"]}
     if file.is_file():
         description["file:size"] = file.stat().st_size
-    if metadata.get("epsg"):
-        description["proj:epsg"] = metadata["epsg"]
-    bands = band_names(metadata)
+    if date is not None:
+        description["datetime"] = rfc3339(date)
+    if metadata.get("wkt2"):
+        description |= {"proj:epsg": metadata.get("epsg"), "proj:wkt2": metadata["wkt2"]}
+    bands = _bands(metadata)
     if bands:
-        description["eo:bands"] = [{"name": band} for band in bands]
+        description["eo:bands"] = bands
     return description
 
 
-def band_names(metadata: Json) -> list[str]:
-    """Band labels, which the executor gives as texts or as objects with a name."""
-    return [
-        str(band["name"]) if isinstance(band, dict) else str(band) for band in metadata.get("bands") or ()
-    ]
+def dates_of_files(metadata: Json, files: list[str]) -> list[str | None]:
+    """The date of each file, where every date has a file of its own."""
+    dates = [str(date) for date in metadata.get("dates") or ()]
+    return list(dates) if len(dates) == len(files) else [None] * len(files)
+
+
+def _bands(metadata: Json) -> list[Json]:
+    attributes = metadata.get("band_attrs") or {}
+    bands = []
+    for name in metadata.get("bands") or ():
+        description = attributes.get(name, {}).get("long_name")
+        bands.append({"name": name, "description": description} if description else {"name": name})
+    return bands
 
 
 def rfc3339(date: str) -> str:
@@ -79,9 +89,9 @@ def _interval(metadata: Json) -> list[str | None]:
 
 def _summaries(metadata: Json) -> Json:
     summaries: Json = {}
-    bands = band_names(metadata)
+    bands = _bands(metadata)
     if bands:
-        summaries["eo:bands"] = [{"name": band} for band in bands]
+        summaries["eo:bands"] = bands
     if metadata.get("epsg"):
         summaries["proj:epsg"] = [metadata["epsg"]]
     if metadata.get("dates"):

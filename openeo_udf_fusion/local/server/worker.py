@@ -73,6 +73,9 @@ class Worker:
 
     def _run(self, job: Job) -> None:
         logger.info("job %s begins", job.id)
+        if job.job_options:
+            names = ", ".join(job.job_options)
+            self._jobs.log(job.id, job.run, "info", f"job options change nothing on this backend: {names}")
         try:
             self._compute(job)
         except Cancelled:

@@ -21,8 +21,10 @@ from openeo_udf_fusion.local.server.settings import Settings
 METADATA = {
     "bbox": [11.0, 48.0, 11.1, 48.1],
     "epsg": 32632,
+    "wkt2": "PROJCRS[...]",
     "dates": ["2022-01-01", "2022-01-09"],
     "bands": ["B1", "B2"],
+    "band_attrs": {"B1": {"long_name": "Red"}},
 }
 
 

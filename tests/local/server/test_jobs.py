@@ -153,6 +153,12 @@ def test_entries_below_the_level_of_the_job_are_not_kept(client):
     ] == ["the UDF raised"]
 
 
+def test_options_that_change_nothing_are_named(client):
+    assert client.messages(client.run("one", job_options={"driver-memory": "9g"}))[0].endswith(
+        "driver-memory"
+    )
+
+
 def test_the_traceback_of_a_udf_is_in_the_log(client):
     job = client.run("udf")
     assert client("GET", f"/jobs/{job}").json()["status"] == "error"
@@ -204,6 +210,8 @@ def test_results_are_a_stac_collection_whose_links_need_no_token(client):
         assert file.headers["Content-Type"] == asset["type"]
         assert len(file.content) == asset["file:size"]
         assert asset["proj:epsg"] == 32632
+        assert asset["datetime"][:10] in name
+        assert asset["eo:bands"] == [{"name": "B1", "description": "Red"}, {"name": "B2"}]
 
 
 def test_a_zarr_store_comes_as_one_zip_with_the_store_at_its_root(client):
