@@ -26,8 +26,8 @@ _DESCRIBED = {
         [Parameter.temporal_interval().schema, {"type": "null"}],
     ),
     "dates": (
-        "The dates of the result: `acquisition` for every date of the input, an ISO 8601 period (`P8D` restarts "
-        "on 1 January, `P1M` is the 1st of each month), or a list of dates.",
+        "The dates of the result: `acquisition` for every date of the input, an ISO 8601 period (`P8D` "
+        "restarts on 1 January, `P1M` is the 1st of each month), or a list of dates.",
         [_PERIOD, {"type": "array", "items": _DATE, "minItems": 1}],
     ),
     "uncertainty": (
@@ -45,8 +45,8 @@ _DESCRIBED = {
     ),
 }
 _RETURNS = {
-    "description": "A cube with the target's bands, their uncertainty, and `provenance`: 0 observed, 1 translated "
-    "on the same day, 2 interpolated, 3 seasonal or extrapolated, 4 refused.",
+    "description": "A cube with the target's bands, their uncertainty, and `provenance`: 0 observed, "
+    "1 translated on the same day, 2 interpolated, 3 seasonal or extrapolated, 4 refused.",
     "schema": {
         "type": "object",
         "subtype": "datacube",
