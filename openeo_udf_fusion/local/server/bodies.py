@@ -26,14 +26,21 @@ MAX_DEPTH = 200
 """Nesting of a body; whoever walks through a process graph recursively is safe below it."""
 
 
+_KINDS: dict[str, tuple[type, str]] = {
+    "from_node": (str, "a name"),
+    "from_parameter": (str, "a name"),
+    "process_graph": (dict, "an object of nodes"),
+}
+
+
 def _with_sound_references(arguments: Json) -> Json:
-    """Raise ValueError when a reference, at any depth, does not name what it refers to."""
+    """Raise ValueError when a reference or a callback, at any depth, is of the wrong kind."""
     level: list[JsonValue] = [arguments]
     while level:
         for value in level:
-            for key in ("from_node", "from_parameter"):
-                if isinstance(value, dict) and key in value and not isinstance(value[key], str):
-                    raise ValueError(f"{key} must be a name, got {str(value[key])[:40]}")
+            for key, (kind, name) in _KINDS.items():
+                if isinstance(value, dict) and key in value and not isinstance(value[key], kind):
+                    raise ValueError(f"{key} must be {name}, got {str(value[key])[:40]}")
         level = [child for parent in level for child in _children(parent)]
     return arguments
 

@@ -3,7 +3,9 @@
 The links in it are signed: whoever holds one may download the file until it expires, without a token.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -25,23 +27,27 @@ def router(jobs: JobStore, authenticator: Authenticator, signer: LinkSigner) -> 
     """The endpoints that read results; they check token or signature themselves."""
     routes = APIRouter()
 
-    def authorize(request: Request) -> None:
+    def authorize(request: Request) -> int:
+        """Check token or signature; until when links may be signed for whoever asks."""
         query = request.query_params
         if "signature" in query:
-            signer.check(request.url.path, query.get("expires", ""), query["signature"])
-        else:
-            authenticator.require(request)
+            # A signed link must not be good for links that outlive it.
+            return signer.check(request.url.path, query.get("expires", ""), query["signature"])
+        authenticator.require(request)
+        return signer.expiry()
 
     @routes.get("/jobs/{job_id}/results")
     def results(job_id: str, request: Request) -> Response:
-        authorize(request)
+        expires = authorize(request)
         job = jobs.get(job_id)
         if job.status == "error":
             return AsciiJsonResponse(
                 error_object("JobFailed", "the job failed") | _failure(job), status_code=424
             )
         result = _read_result(jobs, job)
-        return AsciiJsonResponse(_document(job, result, jobs.results_folder(job_id), request, signer))
+        sign = partial(signer.sign, expires=expires)
+        document = _document(job, result, jobs.results_folder(job_id), request, sign)
+        return AsciiJsonResponse(document | {"expires": timestamp(datetime.fromtimestamp(expires, tz=UTC))})
 
     @routes.get("/jobs/{job_id}/results/assets/{name}")
     def asset(job_id: str, name: str, request: Request) -> FileResponse:
@@ -76,14 +82,13 @@ def _failure(job: Job) -> Json:
     return {"level": "error"} | job.last_error
 
 
-def _document(job: Job, result: Json, folder: Path, request: Request, signer: LinkSigner) -> Json:
+def _document(job: Job, result: Json, folder: Path, request: Request, sign: Callable[[str], str]) -> Json:
     base = str(request.base_url).rstrip("/")
     root_path = request.url.path.removesuffix(f"/jobs/{job.id}/results")
     own_path = f"{root_path}/jobs/{job.id}/results"
-    expires = signer.expiry()
 
     def signed(path: str) -> str:
-        return base.removesuffix(root_path) + signer.sign(path, expires)
+        return base.removesuffix(root_path) + sign(path)
 
     files, metadata = result["files"], result["metadata"]
     assets = {
@@ -98,5 +103,4 @@ def _document(job: Job, result: Json, folder: Path, request: Request, signer: Li
         {"rel": "about", "href": base + f"/jobs/{job.id}", "type": "application/json"},
     ]
     document = stac.collection(job.id, job.title, job.description, metadata, assets, links)
-    expiry = timestamp(datetime.fromtimestamp(expires, tz=UTC))
-    return document | {"openeo:status": "finished", "expires": expiry, "updated": job.updated}
+    return document | {"openeo:status": "finished", "updated": job.updated}

@@ -33,8 +33,13 @@ class LinkSigner:
         query = urlencode({"expires": expires, "signature": self._signature(path, str(expires))})
         return f"{quote(path)}?{query}"
 
-    def check(self, path: str, expires: str, signature: str) -> None:
+    def check(self, path: str, expires: str, signature: str) -> int:
         """Raise unless the signature is the one of this path and not expired.
+
+        Returns
+        -------
+        int
+            When it expires, in seconds since 1970.
 
         Raises
         ------
@@ -45,8 +50,10 @@ class LinkSigner:
         ):
             raise InvalidToken("the signature of the link is wrong; ask for the results again")
         # Only text that was signed here gets so far, hence it is a number.
-        if int(expires) <= self._clock():
+        moment = int(expires)
+        if moment <= self._clock():
             raise ExpiredLink("the link has expired; GET /jobs/{job_id}/results gives new ones")
+        return moment
 
     def _signature(self, path: str, expires: str) -> str:
         text = f"{expires}\n{path}".encode("utf-8", "replace")

@@ -16,6 +16,7 @@ NODE = {"process_id": "one", "arguments": {}, "result": True}
 
 
 BAD_NODE = {"process_id": "one", "arguments": {"data": [{"from_node": ["x"]}]}}
+BAD_CALLBACK = {"process_id": "one", "arguments": {"process": {"process_graph": [1]}}}
 GRAPH = {"process_graph": {"n": NODE}}
 
 
@@ -39,6 +40,7 @@ GRAPH = {"process_graph": {"n": NODE}}
             "ProcessGraphInvalid",
         ),
         ("PUT", "/process_graphs/an_id", {"process_graph": {"n": BAD_NODE}}, 400, "ProcessGraphInvalid"),
+        ("PUT", "/process_graphs/an_id", {"process_graph": {"n": BAD_CALLBACK}}, 400, "ProcessGraphInvalid"),
         ("PUT", "/process_graphs/an_id", GRAPH | {"parameters": [{"name": "x"}]}, 400, "RequestInvalid"),
         (
             "PUT",

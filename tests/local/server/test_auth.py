@@ -1,6 +1,7 @@
 """Who gets in, and who does not."""
 
 import base64
+import time
 
 import pytest
 
@@ -140,6 +141,19 @@ def test_a_signed_link_opens_its_own_file_alone(guarded):
     assert guarded("GET", f"{path}?{query}").json()["code"] == "TokenInvalid"
     assert guarded("GET", f"{path}?expires=9999999999&signature=é").json()["code"] == "TokenInvalid"
     assert guarded("GET", path).status_code == 401
+
+
+def test_a_signed_link_gives_none_that_outlives_it(guarded):
+    guarded.token = guarded("GET", "/credentials/basic", headers=basic("ada", "s3cret:ü")).json()[
+        "access_token"
+    ]
+    document = guarded("GET", f"/jobs/{guarded.run('one')}/results").json()
+    (canonical,) = [link["href"] for link in document["links"] if link["rel"] == "canonical"]
+    guarded.token = None
+    time.sleep(1.1)  # links expire on whole seconds
+    shared = guarded("GET", canonical.removeprefix(guarded.url)).json()
+    assert shared["assets"] == document["assets"]
+    assert shared["expires"] == document["expires"]
 
 
 def test_a_signed_link_expires(serve):
