@@ -33,7 +33,7 @@ def collection_metadata(
 
 
 def _description(index: Index, description: str | None) -> str:
-    files = {layer.file for layers in index.bands.values() for layer in layers}
+    files = {placed.layer.file for group in index.bands.values() for placed in group}
     text = (
         description or f"{len(index.dates)} dates, {len(index.bands)} bands, from {len(files)} local file(s)."
     )

@@ -19,6 +19,7 @@ import xarray as xr
 from openeo_udf_fusion.errors import (
     ForbiddenPath,
     InvalidCollection,
+    InvalidParameter,
     MissingBands,
     NoDataAvailable,
     UnknownCollection,
@@ -151,7 +152,7 @@ class Collection:
                 "x": index.grid.x[columns],
             },
             name=self.id,
-            attrs={"band_attrs": {label: index.bands[label][0].attrs for label in labels}},
+            attrs={"band_attrs": {label: index.bands[label][0].layer.attrs for label in labels}},
         )
         code = index.grid.crs.to_epsg()
         located: xr.DataArray = array.rio.write_crs(code or index.grid.crs.to_wkt())
@@ -165,7 +166,14 @@ def find_collections(folder: Path) -> dict[str, Collection]:
     """The collections of a data folder by id; a sub-folder without readable files is none.
 
     Links that lead out of the folder are not followed. Files are not opened.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no such folder.
     """
+    if not folder.is_dir():
+        raise InvalidParameter(f"the data folder {folder} is no folder; create it, or name another (--data)")
     found: dict[str, Collection] = {}
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     # Folders first: where `name` and `name.nc` are both there, the file goes by its full name.
@@ -257,7 +265,7 @@ def _found(name: str, index: Index, id: str) -> str:
     if name in index.bands:
         return name
     alias = canonical_label(name)
-    by_name = {layer.name: label for label, layers in index.bands.items() for layer in layers}
+    by_name = {placed.layer.name: label for label, group in index.bands.items() for placed in group}
     common = [label for label in index.bands if (known := band_of(label)) and known[1].common_name == name]
     meant = [
         label for label in (by_name.get(name), alias, *common) if label is not None and label in index.bands

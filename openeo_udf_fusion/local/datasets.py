@@ -65,7 +65,10 @@ class VariableReader:
             contiguous = len(steps) == steps[-1] - steps[0] + 1
             key[time] = slice(int(steps[0]), int(steps[-1]) + 1) if contiguous else steps
         order = [name for name in (time, self.axes.y, self.axes.x) if name is not None]
-        values: NDArray[np.generic] = variable.isel(key).transpose(*order).values
+        try:
+            values: NDArray[np.generic] = variable.isel(key).transpose(*order).values
+        except (OSError, RuntimeError, ValueError) as error:  # a damaged chunk
+            raise InvalidCollection(f"{self.path.name} cannot be read: {error}; is it complete?") from error
         if self.unsigned:
             values = values.view(f"u{values.dtype.itemsize}")
         return values if time is not None else np.broadcast_to(values, (len(steps), *values.shape))

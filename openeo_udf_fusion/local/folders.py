@@ -67,7 +67,8 @@ def _walk(folder: Path, root: Path, above: frozenset[Path]) -> Iterator[Path]:
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
-        confined(entry, root)
+        if entry.is_symlink():  # anything else lies where its folder lies
+            confined(entry, root)
         if entry.is_dir() and not is_zarr(entry):
             yield from _walk(entry, root, above | {here})
         else:

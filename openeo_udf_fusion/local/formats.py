@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, UnsupportedFormat
+from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, StorageFailed, UnsupportedFormat
 from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.folders import is_zarr
 from openeo_udf_fusion.local.writers.geotiff import GeotiffSink, file_names
 from openeo_udf_fusion.local.writers.netcdf import NetcdfSink
 from openeo_udf_fusion.local.writers.parquet import ParquetSink
@@ -68,6 +69,9 @@ class Format:
         JSON schema of each option, with its default.
     sink : callable
         Makes a `Sink` for (temporary path, template, options).
+    parts : callable, optional
+        The ends of the names of a result's files, where it may have several; the sink fills a folder with
+        files of these names.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Format:
     aliases: tuple[str, ...]
     parameters: dict[str, Json]
     sink: Callable[[Path, Template, Json], Sink] = field(repr=False)
+    parts: Callable[[Template], list[str]] | None = field(default=None, repr=False)
 
     def describe(self) -> Json:
         """The entry of `GET /file_formats`."""
@@ -134,6 +139,7 @@ FORMATS: dict[str, Format] = {
             ("geotiff", "cog", "tif", "tiff"),
             {"compression": _choice("Compression of blocks.", "DEFLATE", "ZSTD", "LZW", "NONE")},
             GeotiffSink,
+            file_names,
         ),
         Format(
             "Parquet",
@@ -270,6 +276,8 @@ def writer(path: Path, format: str, template: Template, options: Json | None = N
     kind = get_format(format)
     complete = check_options(kind, options)
     _check_names(template)
+    if path.is_dir() and not is_zarr(path):
+        raise StorageFailed(f"{path} is a folder with other content; choose another name")
     temporary = temporary_beside(path)
     sink: Sink | None = None
     try:
@@ -301,13 +309,18 @@ def write(cube: xr.DataArray, path: Path, format: str, options: Json | None = No
 
 
 def _publish(temporary: Path, path: Path, format: Format, template: Template) -> list[Path]:
-    if format.sink is not GeotiffSink:
+    if format.parts is None:
         publish(temporary, path)
         return [path]
-    names = file_names(template)
+    names = format.parts(template)
     files = [path.with_name(path.stem + name) if len(names) > 1 else path for name in names]
-    for name, file in zip(names, files, strict=True):
-        publish(temporary / name, file)
+    try:
+        for name, file in zip(names, files, strict=True):
+            publish(temporary / name, file)
+    except OSError:
+        for file in files:
+            discard(file)
+        raise
     return files
 
 

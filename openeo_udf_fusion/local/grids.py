@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,9 @@ class Grid:
 
     def bbox(self) -> tuple[float, float, float, float]:
         """West, south, east and north in EPSG:4326 (the envelope of the grid's outline)."""
-        return _transform_bounds(self.crs, WGS84, self.bounds())
+        west, south, east, north = _transform_bounds(self.crs, WGS84, self.bounds())
+        # The outline of a grid of the whole Earth may lie beside the Earth.
+        return max(west, -180.0), max(south, -90.0), min(east, 180.0), min(north, 90.0)
 
     def window(self, extent: Json) -> Window:
         """Rows and columns whose centre lies inside `extent`.
@@ -118,7 +121,12 @@ def parse_crs(text: object) -> CRS | None:
     Any spelling of an EPSG code, or of the MODIS sinusoidal grid, becomes the same CRS, so that files which
     differ in the names inside their WKT alone are on one.
     """
-    spelled = text.to_wkt() if isinstance(text, CRS) else str(text).strip()
+    return _parse_crs(text.to_wkt() if isinstance(text, CRS) else str(text).strip())
+
+
+@lru_cache(maxsize=256)
+def _parse_crs(spelled: str) -> CRS | None:
+    """One text stands in thousands of files, and PROJ takes its time to recognise it."""
     if "sinusoidal" in spelled.lower() and "6371007.181" in spelled and "[" not in spelled:
         return MODIS_SINUSOIDAL
     spelled = re.sub(r"^\+init=", "", spelled, flags=re.IGNORECASE)

@@ -26,15 +26,15 @@ class Index:
         The finest grid.
     dates : ndarray, datetime64[ns], (t,)
         Ascending. A date that one band has twice is there twice, in the order of the files.
-    bands : dict of str to tuple of Layer
-        The layers of each band.
+    bands : dict of str to tuple of Placed
+        The layers of each band, each with its place on the grid.
     notes : tuple of str
         What the files hold and the cube does not, and why.
     """
 
     grid: Grid
     dates: Dates
-    bands: dict[str, tuple[Layer, ...]]
+    bands: dict[str, tuple[Placed, ...]]
     notes: tuple[str, ...]
 
     def cube(self, bands: list[str]) -> LayerCube:
@@ -45,13 +45,14 @@ class Index:
         for row, label in enumerate(bands):
             for date, number, position in self._slots(label, len(placed)):
                 source[row, date], step[row, date] = number, position
-            placed += [_place(layer, self.grid) for layer in self.bands[label]]
+            placed += self.bands[label]
         return LayerCube(placed, self.dates, source, step, self.grid.shape)
 
     def _slots(self, label: str, first: int) -> Iterable[tuple[Indices, int, Indices]]:
         """For each layer of a band: places on the time axis, the layer's number, steps inside the layer."""
         taken: defaultdict[np.datetime64, int] = defaultdict(int)
-        for number, layer in enumerate(self.bands[label], first):
+        for number, placed in enumerate(self.bands[label], first):
+            layer = placed.layer
             if layer.dates is None:
                 yield np.arange(len(self.dates)), number, np.zeros(len(self.dates), np.intp)
                 continue
@@ -77,11 +78,9 @@ def arrange(layers: list[Layer], notes: list[str], where: str) -> Index:
         reasons = "; ".join(notes) or "the files are empty"
         raise InvalidCollection(f"{where} has no band that a cube can hold: {reasons}")
     bands = _ordered(_without_coarser_copies(_without_clashes(layers), notes))
-    chosen = [layer for group in bands.values() for layer in group]
-    grid = min((layer.grid for layer in chosen), key=_cell_area)
-    for layer in chosen:
-        _place(layer, grid)
-    return Index(grid, _all_dates(bands, where), bands, tuple(dict.fromkeys(notes)))
+    grid = min((layer.grid for group in bands.values() for layer in group), key=_cell_area)
+    placed = {label: tuple(_place(layer, grid) for layer in group) for label, group in bands.items()}
+    return Index(grid, _all_dates(bands, where), placed, tuple(dict.fromkeys(notes)))
 
 
 def _without_clashes(layers: list[Layer]) -> list[Layer]:

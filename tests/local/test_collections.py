@@ -503,6 +503,21 @@ def test_a_truncated_geotiff_fails_when_it_is_read(data: Path):
         get_collection(data, "c").open().compute()
 
 
+def test_a_damaged_netcdf_fails_when_it_is_read(data: Path):
+    dataset(size=200).to_netcdf(data / "a.nc", encoding={"B1": {"zlib": True, "chunksizes": (1, 100, 100)}})
+    cube = get_collection(data, "a").open(bands=["B1"])
+    damaged = bytearray((data / "a.nc").read_bytes())
+    damaged[len(damaged) // 8 : len(damaged) // 4] = bytes(len(damaged) // 4 - len(damaged) // 8)
+    (data / "a.nc").write_bytes(damaged)
+    with pytest.raises(InvalidCollection, match=r"a\.nc cannot be read"):
+        cube.compute()
+
+
+def test_a_data_folder_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(InvalidParameter, match=r"nowhere is no folder.*--data"):
+        find_collections(tmp_path / "nowhere")
+
+
 # --- metadata
 
 

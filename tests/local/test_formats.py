@@ -473,6 +473,15 @@ def test_files_that_the_system_cuts_short_leave_nothing(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["at_last.nc"]
 
 
+@pytest.mark.parametrize(("format", "name"), ALL)
+def test_a_folder_with_other_content_is_never_replaced(tmp_path: Path, format: str, name: str):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "mine.txt").write_text("keep")
+    with pytest.raises(StorageFailed, match="choose another name"):
+        write(cube(dates=("2022-01-01",)), tmp_path / name, format)
+    assert (tmp_path / name / "mine.txt").read_text() == "keep"
+
+
 def test_a_folder_that_cannot_be_made_is_a_storage_failure(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageFailed, match="choose another folder"):

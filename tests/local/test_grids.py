@@ -56,6 +56,11 @@ def test_a_sinusoidal_window_misses_no_pixel_of_the_box(west: float, south: floa
     assert not inside.any()
 
 
+def test_the_bbox_of_the_whole_earth_stays_on_it():
+    whole = Grid(MODIS_SINUSOIDAL, np.linspace(-2e7, 2e7, 36), np.linspace(1e7, -1e7, 18))
+    assert whole.bbox() == (-180, -90, 180, 90)
+
+
 @pytest.mark.parametrize(
     ("extent", "message"),
     [
