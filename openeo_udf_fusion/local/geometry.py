@@ -20,24 +20,29 @@ def grid_of(cube: xr.DataArray) -> Grid:
     """Where the pixels of a cube lie; a cube of one row or column tells their size by its GeoTransform."""
     if not {"x", "y"} <= set(cube.coords):
         raise InvalidCube(f"needed are coordinates x and y, the cube has {list(cube.coords)}")
-    if cube.rio.crs is None:
-        raise InvalidCube("the cube has no CRS")
     return Grid(crs_of(cube), np.asarray(cube["x"].values), np.asarray(cube["y"].values), _stated_cell(cube))
 
 
 def crs_of(cube: xr.DataArray) -> CRS:
-    """The CRS of a cube that has one."""
-    crs = parse_crs(cube.rio.crs.to_wkt())
+    """The CRS of a cube; raises InvalidCube where it has none.
+
+    Read without the accessor `rio`: xarray keeps an accessor with its cube, in a cycle of references that
+    holds the pixels until Python happens to look for such cycles.
+    """
+    stated = cube.coords["spatial_ref"].attrs if "spatial_ref" in cube.coords else {}
+    crs = parse_crs(stated.get("crs_wkt") or stated.get("spatial_ref"))
     if crs is None:
-        raise InvalidCube(f"the cube's CRS cannot be read: {cube.rio.crs}")
+        raise InvalidCube(f"the cube has no CRS (coordinate spatial_ref: {stated})")
     return crs
 
 
 def placed(cube: xr.DataArray, grid: Grid) -> xr.DataArray:
     """The cube with the coordinates and the CRS of `grid`."""
-    located: xr.DataArray = cube.assign_coords(y=grid.y, x=grid.x).rio.write_crs(grid.crs.to_wkt())
+    empty = xr.DataArray().rio.write_crs(grid.crs.to_wkt())
     transform = transform_of(grid)
-    return located if np.isnan(transform.a) else located.rio.write_transform(transform)
+    if not np.isnan(transform.a):
+        empty = empty.rio.write_transform(transform)
+    return cube.assign_coords(y=grid.y, x=grid.x, spatial_ref=empty["spatial_ref"])
 
 
 def _stated_cell(cube: xr.DataArray) -> tuple[float, float] | None:

@@ -189,7 +189,7 @@ def time_dimension(data: xr.DataArray, dimension: str | None = None) -> str:
     if dimension is not None:
         require_dimension(data, dimension, "a temporal process")
         return dimension
-    found = data.openeo.temporal_dims
+    found = _without_pixels(data).openeo.temporal_dims
     if len(found) != 1:
         raise InvalidCube(f"needed is one dimension of time, the cube has {list(found)} among {data.dims}")
     return str(found[0])
@@ -197,10 +197,15 @@ def time_dimension(data: xr.DataArray, dimension: str | None = None) -> str:
 
 def band_dimension(data: xr.DataArray) -> str:
     """The dimension of bands."""
-    found = data.openeo.band_dims
+    found = _without_pixels(data).openeo.band_dims
     if not found:
         raise InvalidCube(f"needed is a dimension 'bands', the cube has {data.dims}")
     return str(found[0])
+
+
+def _without_pixels(data: xr.DataArray) -> xr.DataArray:
+    """A cube with the same dims, for an accessor: xarray would keep the pixels as long as the accessor."""
+    return xr.DataArray(np.empty((0,) * data.ndim), dims=data.dims)
 
 
 def find_band(data: xr.DataArray, dim: str, name: str, process: str) -> str:

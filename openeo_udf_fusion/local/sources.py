@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import xarray as xr
 
@@ -16,6 +17,10 @@ from openeo_udf_fusion.local.regions import Box, cut
 from openeo_udf_fusion.local.stac import local_path
 
 LOADERS = ("load_collection", "load_stac")
+
+# The library keeps 64 MiB of decompressed chunks for every variable that was read: with twenty bands, more
+# than the tiles take. Tiles are whole chunks or larger, so there is little to gain from a cache.
+netCDF4.set_chunk_cache(4 * 2**20)
 
 
 @dataclass(frozen=True, eq=False)

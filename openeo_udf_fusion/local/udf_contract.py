@@ -17,6 +17,7 @@ from dask.delayed import delayed
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.errors import InvalidCube
+from openeo_udf_fusion.local.geometry import crs_of
 from openeo_udf_fusion.local.regions import Box, tiles
 from openeo_udf_fusion.local.udf_calls import UdfCall
 from openeo_udf_fusion.local.udf_runner import UdfRunner
@@ -138,7 +139,7 @@ class _Chunker:
         self.cube = canonical(cube)
         self.labels = [str(label) for label in cube["bands"].values] if "bands" in cube.coords else []
         self.promised = runner.promised_bands(call.code, self.labels, call.context) if self.labels else None
-        self.epsg = _epsg(cube)
+        self.epsg: int | None = crs_of(cube).to_epsg()
         self.layout: Layout | None = None
         self.attrs: dict[Hashable, Any] = {}
 
@@ -372,8 +373,3 @@ def _described(layout: Layout) -> str:
         first, last = (np.datetime_as_string(date, "D") for date in (layout.dates[0], layout.dates[-1]))
         dates += f" ({first} to {last})"
     return f"{dates}, bands {layout.bands}"
-
-
-def _epsg(cube: xr.DataArray) -> int | None:
-    crs = cube.rio.crs
-    return None if crs is None else crs.to_epsg()
