@@ -38,6 +38,8 @@ from openeo_udf_fusion.local.server.worker import Worker
 def create_app(settings: Settings, executor: Executor = local_executor) -> FastAPI:
     """Assemble the server; its worker runs between startup and shutdown of the application.
 
+    `app.state.stop()` ends the synchronous runs; whoever serves the application calls it before its shutdown.
+
     Parameters
     ----------
     settings
@@ -68,7 +70,6 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker.start()
         yield
-        synchronous.stop()
         worker.stop()
         lock.close()
 
@@ -80,6 +81,7 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
         redirect_slashes=False,
         lifespan=lifespan,
     )
+    app.state.stop = synchronous.stop
     install_error_handlers(app)
     app.add_middleware(CrossOrigin, guarded=settings.open)
     authenticator = auth.Authenticator(settings)

@@ -64,7 +64,7 @@ class Processing:
         folder = self._new_folder()
         try:
             if cancelled():
-                raise Cancelled("the client hung up before its turn came")
+                raise Cancelled("the client hung up, or the server is being stopped")
             result = self._executor.run(process, self._workspace, folder, log=_log, cancelled=cancelled)
             return single_file(folder, result)
         except BaseException:

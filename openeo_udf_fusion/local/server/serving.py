@@ -68,7 +68,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """
     check_address(host, settings)
     with closing(_listen(host, port)) as listener:
-        server = uvicorn.Server(_config(create_app(settings)))
+        server = _Server(create_app(settings))
         address = f"[{host}]" if ":" in host else host
         logger.info("openEO API at http://%s:%s", address, listener.getsockname()[1])
         # Ctrl-C is how it ends: uvicorn shuts down, then passes the interrupt on.
@@ -86,7 +86,7 @@ def running(app: FastAPI, listener: socket.socket | None = None) -> Iterator[str
         A bound socket; by default one on a free port of 127.0.0.1.
     """
     with closing(_listen(LOOPBACK, 0) if listener is None else listener) as bound:
-        server = uvicorn.Server(_config(app))
+        server = _Server(app)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [bound]}, name="openeo-server", daemon=True
         )
@@ -108,9 +108,18 @@ def _wait_for_start(server: uvicorn.Server, thread: threading.Thread) -> None:
         time.sleep(0.01)
 
 
-def _config(app: FastAPI) -> uvicorn.Config:
-    # No log_config: uvicorn's own sends the access log to stdout, which belongs to the caller.
-    return uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=_GRACE_S, server_header=False)
+class _Server(uvicorn.Server):
+    """Ends the runs that clients wait for before it waits for the answers to be sent."""
+
+    def __init__(self, app: FastAPI) -> None:
+        # No log_config: uvicorn's own sends the access log to stdout, which belongs to the caller.
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=_GRACE_S, server_header=False)
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.stop()
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -59,6 +59,18 @@ def test_a_client_that_hangs_up_ends_its_run(client):
     assert not client.executor.gate.is_set()
 
 
+def test_a_server_that_stops_tells_those_who_wait(serve, graph):
+    answers = []
+    with serve() as client:
+        ask = threading.Thread(
+            target=lambda: answers.append(client("POST", "/result", json={"process": graph("wait")}))
+        )
+        ask.start()
+        client.until(lambda: client.executor.runs)
+    ask.join()
+    assert (answers[0].status_code, answers[0].json()["code"]) == (400, "JobCancelled")
+
+
 def test_validation_tells_what_is_wrong_and_is_itself_a_success(client, graph):
     response = client("POST", "/validation", json=graph("one"))
     assert (response.status_code, response.json()) == (200, {"errors": []})
