@@ -229,7 +229,14 @@ _ALIASES: tuple[tuple[str, str], ...] = (
     (r"^QF([1-7])$", r"viirs_QF\1"),
     (r"^(SCL|B8A)$", r"s2_\1"),
     (r"^(VV|VH)$", r"s1_\1"),
+    (r"^SR_B([1-7])$", r"l8_B\1"),
+    (r"^ST[-_]B10$", "l8_LST"),
+    (r"^QA[-_]PIXEL$", "l8_QA_PIXEL"),
 )
+
+
+_TWINS = {"l8": "l9"}
+"""Sensors whose products share names; without a hint the first is meant."""
 
 
 def canonical_label(name: str, sensor: str | None = None) -> str | None:
@@ -251,8 +258,9 @@ def canonical_label(name: str, sensor: str | None = None) -> str | None:
         return name
     for pattern, label in _ALIASES:
         match = re.search(pattern, name)
-        if match and sensor in (None, label.split("_")[0]):
-            return match.expand(label)
+        own = label.split("_")[0]
+        if match and sensor in (None, own, _TWINS.get(own)):
+            return f"{sensor or own}{match.expand(label).removeprefix(own)}"
     return None if sensor is None else _bare_label(name, sensor)
 
 

@@ -12,7 +12,7 @@ from openeo_udf_fusion.errors import FusionError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns its exit status: 0, 1 for an error that was explained, 2 for wrong usage."""
+    """Run the command line; returns 0, 1 for an error that was explained, or 2 for wrong usage."""
     commands = _commands()
     parser = argparse.ArgumentParser(
         prog="openeo-udf-fusion", description="Deep satellite-fusion models as openEO processes."

@@ -135,7 +135,7 @@ class Survey:
                 return self.grids[arguments["target"]["from_node"]]
             wanted = (arguments.get(key) for key in ("resolution", "projection"))
             return resample.resampled_grid(first, *_defaults(*wanted), arguments.get("align", "upper-left"))
-        named = [arguments.get(key) for key in ("dimension", "source", "name")]  # a list where labels are meant
+        named = [arguments.get(key) for key in ("dimension", "source", "name")]  # or a list of labels
         touched = [dim for dim in SPATIAL if dim in named]
         if process_id not in PIXELWISE or touched:
             reason = f"it works along {sorted(touched)}" if touched else "it may need any pixel for any other"
