@@ -1,4 +1,4 @@
-"""`openeo-udf-fusion demo`: the main job on a generated scene, through an embedded backend, and its picture."""
+"""`openeo-udf-fusion demo`: the main job on a generated scene, through an embedded backend."""
 
 import argparse
 import sys

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
@@ -47,7 +46,7 @@ def draw(observed: xr.DataArray, harmonised: xr.DataArray, path: Path, *, title:
         axes = figure.add_subplot(grid[place, :])
         _series(axes, arrays, harmonised, (modis_band, viirs_band), (row, column))
         axes.set_ylabel(f"{name} reflectance")
-        axes.axvline(mdates.date2num(date), color="0.6", linewidth=0.8, linestyle=":")
+        axes.axvline(float(date.astype(int)), color="0.6", linewidth=0.8, linestyle=":")
     figure.axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, fontsize=9)
     figure.axes[0].set_title(
         f"One pixel through the year (row {row}, column {column})", loc="left", fontsize=11

@@ -1,7 +1,7 @@
 """A generated scene: a year of daily MODIS and VIIRS over a made-up landscape, with clouds and QA flags.
 
-Nothing here was measured. Fields green up and are harvested, snow falls on the higher ground, clouds drift by;
-each sensor sees the same ground through its own wavelengths, with its own clouds and noise.
+Nothing here was measured. Fields green up and are harvested, snow falls on high ground, clouds drift by;
+each sensor sees that ground through its own wavelengths, with its own clouds and noise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -108,13 +108,8 @@ def observe(
         seen = (1 - opacity) * clear * angle + opacity * _reflectance("cloud", wavelength)
         noisy = seen + rng.normal(scale=0.003, size=shape) + 0.01 * seen * rng.normal(size=shape)
         stored = np.where(outside, _FILL, np.round(np.clip(noisy, -0.01, 1.6) * 1e4)).astype(np.int16)
-        attributes = {
-            "scale_factor": 1e-4,
-            "_FillValue": np.int16(_FILL),
-            "grid_mapping": "crs",
-            "units": "1",
-        }
-        variables[f"{sensor}_{name}"] = (("time", "y", "x"), stored, scaling | {"grid_mapping": "crs"})
+        scaling = {"scale_factor": 1e-4, "_FillValue": np.int16(_FILL), "units": "1", "grid_mapping": "crs"}
+        variables[f"{sensor}_{name}"] = (("time", "y", "x"), stored, scaling)
     for name, flags in _flags(sensor, cloudy).items():
         variables[f"{sensor}_{name}"] = (("time", "y", "x"), flags, {"grid_mapping": "crs"})
     left, bottom = _CORNER_M
@@ -136,7 +131,7 @@ def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, *, scale_px: 
 
 
 def _flags(sensor: str, cloudy: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
-    """Return QA as the product codes it (MOD09 user guide, table 13; VNP09 user guide, tables 8, 9 and 14)."""
+    """Return QA as the products code it (MOD09 user guide, table 13; VNP09 user guide, tables 8, 9, 14)."""
     if sensor == "modis":
         return {"state_1km": np.where(cloudy, 1 + (1 << 10), 1 << 3).astype(np.uint16)}
     clear = np.zeros(cloudy.shape, np.uint8)
