@@ -1,0 +1,39 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up .venv first, with pinned versions.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint types tests udp bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/openeo-udf-fusion demo
+
+test: lint types tests
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check openeo_udf_fusion tests
+	$(BIN)/ruff format --check openeo_udf_fusion tests
+	$(BIN)/openeo-udf-fusion udp check
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+tests: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+udp: $(INSTALLED)
+	$(BIN)/openeo-udf-fusion udp write
+
+bench: $(INSTALLED)
+	$(BIN)/openeo-udf-fusion bench harmonize_modis_viirs
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
