@@ -1,6 +1,6 @@
 """Aggregation over time. Every period is reduced by itself, its label is its first day."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dask.array
@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from openeo_processes_dask.process_implementations.cubes import aggregate as opd
 
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import JsonValue
@@ -17,9 +16,18 @@ from openeo_udf_fusion.local.replacements import time_dimension
 
 Dates = NDArray[np.datetime64]
 
-_FREQUENCIES = {"hour": "h", "day": "D", "month": "MS", "season": "QS-DEC", "year": "YS"}
-# Their edges come from openeo-processes-dask.
-_IRREGULAR = ("dekad", "tropical-season", "decade", "decade-ad")
+_REGULAR = {"hour": pd.Timedelta(hours=1), "day": pd.Timedelta(days=1), "week": pd.Timedelta(days=7)}
+
+# The months and days on which periods of a year begin.
+_CALENDAR: dict[str, Callable[[int], list[tuple[int, int]]]] = {
+    "dekad": lambda year: [(month, day) for month in range(1, 13) for day in (1, 11, 21)],
+    "month": lambda year: [(month, 1) for month in range(1, 13)],
+    "season": lambda year: [(month, 1) for month in (3, 6, 9, 12)],
+    "tropical-season": lambda year: [(5, 1), (11, 1)],
+    "year": lambda year: [(1, 1)],
+    "decade": lambda year: [(1, 1)] if year % 10 == 0 else [],
+    "decade-ad": lambda year: [(1, 1)] if year % 10 == 1 else [],
+}
 
 
 def aggregate_temporal_period(
@@ -96,28 +104,31 @@ def _reduced(part: xr.DataArray, dim: str, axis: int, reducer: Callback, context
 
 
 def _edges(data: xr.DataArray, dim: str, period: str) -> Dates:
-    """Starts of the periods from the first date to the last, and the end of the last."""
+    """Starts of the periods from the one of the first date to that of the last, and the end of the last."""
     dates = pd.DatetimeIndex(data[dim].values)
     first, last = dates.min(), dates.max()
+    if period in _REGULAR:
+        starts = pd.date_range(_start(first, period), last + _REGULAR[period], freq=_REGULAR[period])
+    elif period in _CALENDAR:
+        starts = pd.DatetimeIndex(
+            [
+                f"{year:04d}-{month:02d}-{day:02d}"
+                for year in range(first.year - 10, last.year + 11)
+                for month, day in _CALENDAR[period](year)
+            ]
+        )
+    else:
+        known = ", ".join((*_REGULAR, *_CALENDAR))
+        raise InvalidParameter(f"aggregate_temporal_period: unknown period {period!r}; known are {known}")
+    begin = int(starts.searchsorted(first, side="right")) - 1
+    end = int(starts.searchsorted(last, side="right"))
+    return _values(starts[begin : end + 1])
+
+
+def _start(date: pd.Timestamp, period: str) -> pd.Timestamp:
     if period == "week":  # ISO 8601: weeks begin on Monday
-        monday = first.normalize() - pd.Timedelta(days=first.dayofweek)
-        return _values(pd.date_range(monday, last + pd.Timedelta(days=7), freq="7D"))
-    if period in _FREQUENCIES:
-        offset = pd.tseries.frequencies.to_offset(_FREQUENCIES[period])
-        begin = first.floor("h" if period == "hour" else "D")
-        begin = offset.rollback(begin) if period in ("month", "season", "year") else begin
-        edges = pd.date_range(begin, periods=2, freq=offset)
-        while edges[-1] <= last:
-            edges = pd.date_range(begin, periods=2 * len(edges), freq=offset)
-        return _values(edges[: int(edges.searchsorted(last, side="right")) + 1])
-    if period in _IRREGULAR:
-        matrix, _ = opd.get_intervals(data.rename({dim: "t"}), period)  # type: ignore[no-untyped-call]
-        return _dates([*matrix[:, 0], matrix[-1, 1]])
-    raise InvalidParameter(f"aggregate_temporal_period: unknown period {period!r}; known are {_known()}")
-
-
-def _known() -> str:
-    return ", ".join(("week", *_FREQUENCIES, *_IRREGULAR))
+        return date.normalize() - pd.Timedelta(days=date.dayofweek)
+    return date.floor(_REGULAR[period])
 
 
 def _values(index: pd.DatetimeIndex) -> Dates:

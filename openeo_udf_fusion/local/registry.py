@@ -29,6 +29,8 @@ _OWN: tuple[Implementation, ...] = (
     replacements.filter_bbox,
     replacements.filter_labels,
     replacements.filter_temporal,
+    replacements.if_,
+    replacements.is_nodata,
     replacements.ndvi,
     replacements.reduce_dimension,
     replacements.rename_labels,
@@ -43,7 +45,7 @@ def implementations() -> dict[str, Implementation]:
     """By process id; `load_collection`, `load_stac` and UDFs are the executor's."""
     resolving: Callable[[Implementation], Implementation] = process
     theirs = {f.__name__.strip("_"): keeping_labels(resolving(f)) for f in standard_processes}
-    own = {f.__name__: resolving(f) for f in _OWN}
+    own = {f.__name__.strip("_"): resolving(f) for f in _OWN}
     return theirs | own
 
 

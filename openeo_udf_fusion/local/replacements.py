@@ -179,6 +179,16 @@ def apply_dimension(
     return result.rename({dimension: target_dimension}).assign_coords({target_dimension: np.arange(count)})
 
 
+def if_(value: Any, accept: Any, reject: Any = np.nan) -> Any:  # noqa: ANN401 - arrays or numbers
+    """`accept` where `value` is true; nodata is not."""
+    return np.where(is_nodata(value) | (value == 0), reject, accept)
+
+
+def is_nodata(x: Any) -> Any:  # noqa: ANN401 - an array, a number or None
+    """Whether values are missing: NaN, in cubes."""
+    return x is None if x is None or isinstance(x, str) else np.isnan(x)
+
+
 def save_result(data: xr.DataArray, format: str, options: Json | None = None) -> xr.DataArray:
     """Hand the cube on: the executor writes the result of the graph."""
     return data

@@ -1,11 +1,15 @@
 import itertools
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from graphs import callback, code, given, load, make_cube, node, of, process, px, store, udf, workspace
-from hypothesis import HealthCheck, given as drawn, settings
+from hypothesis import HealthCheck, settings
+from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from openeo_udf_fusion.errors import (
@@ -54,7 +58,7 @@ def read(result):
     """The result of a run, as a cube."""
     data = xr.open_dataset(result.files[0], decode_coords="all").load()
     data.close()
-    names = [name for name in result.metadata["bands"]] or list(data.data_vars)
+    names = list(result.metadata["bands"]) or list(data.data_vars)
     joined = xr.concat([data[name] for name in names], dim=pd.Index(names, name="bands"))
     return joined.transpose(..., "bands", "y", "x")
 
@@ -372,7 +376,7 @@ def test_check_finds_errors_without_running(cube, folder, nodes, errors):
 
 
 def test_a_run_with_wrong_arguments_does_not_start(cube, folder, tmp_path):
-    with pytest.raises(UnknownParameter, match="'blue'.*nir"):
+    with pytest.raises(UnknownParameter, match=r"'blue'.*nir"):
         executor.run(
             process(a=load("demo"), b=node("ndvi", data=of("a"), blue="b")), workspace(folder), tmp_path
         )
@@ -425,3 +429,35 @@ def test_tiles_with_other_dates_are_refused_with_advice(cube, folder, tmp_path, 
     with pytest.raises(InvalidCube, match="regular dates"):
         executor.run(process(**nodes), workspace(folder), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from openeo_udf_fusion.local import executor
+import json
+folder, nodes = Path(sys.argv[1]), json.loads(sys.argv[2])
+workspace = executor.Workspace(folder, lambda process_id, namespace: None)
+executor.run({"process_graph": nodes}, workspace, folder / "out")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", ["ndvi", "mask"])
+def test_memory_does_not_grow_with_the_area(tmp_path, chain):
+    """Each area in a fresh process: peak memory never falls."""
+    bad = node("reduce_dimension", data=of("a"), dimension="bands", reducer=CLOUDY)
+    nodes = {
+        "ndvi": {"n": node("ndvi", data=of("a"), nir="nir", red="red", target_band="NDVI")},
+        "mask": {"bad": bad, "n": node("mask", data=of("a"), mask=of("bad"))},
+    }[chain]
+    month = node("aggregate_temporal_period", data=of("n"), period="month", reducer=MEAN)
+    graph = json.dumps(process(a=load("demo"), **nodes, month=month)["process_graph"])
+    peaks = []
+    for side in (1024, 2048):
+        (tmp_path / str(side)).mkdir()
+        store(make_cube(side, side, dates=6), tmp_path / str(side), "demo")
+        command = [sys.executable, "-c", PEAK, str(tmp_path / str(side)), graph]
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / 1024)
+    assert peaks[1] < peaks[0] + 40, f"MiB for 1024 and 2048 pixels a side: {peaks}"

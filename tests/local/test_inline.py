@@ -200,7 +200,7 @@ def test_a_parameter_without_value_is_an_error_unless_allowed():
 
 
 def test_an_unknown_process_brings_its_neighbours_to_mind():
-    with pytest.raises(UnknownProcess, match="'ndwi'.*ndvi"):
+    with pytest.raises(UnknownProcess, match=r"'ndwi'.*ndvi"):
         flat(process(a=load("c"), b=node("ndwi", data=of("a"))))
 
 

@@ -163,7 +163,7 @@ def test_results_that_no_backend_takes_say_what_to_change(cube, body, message):
 
 def test_other_dates_in_another_chunk_are_refused(cube):
     text = code("return cube[: 2 + int(cube.x[0] > 500_050)]")
-    with pytest.raises(InvalidCube, match="3 dates.*2 dates.*regular dates"):
+    with pytest.raises(InvalidCube, match=r"3 dates.*2 dates.*regular dates"):
         run(cube, n=neighborhood(text))
 
 
