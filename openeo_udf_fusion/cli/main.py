@@ -10,6 +10,9 @@ from types import ModuleType
 from openeo_udf_fusion import __version__, cli
 from openeo_udf_fusion.errors import FusionError
 
+_EXTRAS = {"train": "train", "bench": "local,bench"}
+"""What a command's imports need where it is not the extra `local`."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns 0, 1 for an error that was explained, or 2 for wrong usage."""
@@ -27,6 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except FusionError as error:
         print(f"{parser.prog}: {error.code}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("openeo_udf_fusion"):
+            raise
+        extra = _EXTRAS.get(given.command, "local")
+        print(
+            f"{parser.prog}: {given.command} needs {error.name}, which is not installed; "
+            f"run: pip install 'openeo-udf-fusion[{extra}]'",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(f"{parser.prog}: stopped", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar for what takes longer than two seconds, and the run's log beside it."""
+"""A progress bar on stderr for what takes longer than two seconds, and the log of the run above it."""
 
 import sys
 from types import TracebackType
