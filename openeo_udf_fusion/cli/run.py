@@ -41,10 +41,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Run the process and write its result."""
     from openeo_udf_fusion import udps
-    from openeo_udf_fusion.local.progress_bar import ProgressBar
     from openeo_udf_fusion.local import executor
     from openeo_udf_fusion.local.fetch import read_process
     from openeo_udf_fusion.local.formats import format_of
+    from openeo_udf_fusion.local.progress_bar import ProgressBar
 
     shipped = udps.definitions(udps.EMBEDDED)
     definition = _definition(args.process, shipped, read_process)
