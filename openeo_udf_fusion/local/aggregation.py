@@ -51,17 +51,12 @@ def aggregate_temporal(
     dimension: str | None = None,
     context: JsonValue = None,
 ) -> xr.DataArray:
-    """Reduce each left-closed interval; intervals may overlap."""
+    """Reduce each left-closed interval; intervals may overlap. Labels, if given, are dates."""
     dim = time_dimension(data, dimension)
     starts, ends = (_dates([interval[side] for interval in intervals]) for side in (0, 1))
-    names = starts if not labels else np.asarray(list(labels))
+    names = _dates(labels) if labels else starts
     if len(names) != len(starts):
         raise InvalidParameter(f"aggregate_temporal: {len(names)} labels for {len(starts)} intervals")
-    if labels:
-        try:
-            names = _dates(list(labels))
-        except InvalidParameter:
-            names = np.asarray([str(label) for label in labels])
     return _aggregated(data, dim, starts, ends, names, reducer, context)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from openeo_udf_fusion.errors import FusionError
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.inline import inline, is_callback
-from openeo_udf_fusion.local.sources import LOADERS, find
+from openeo_udf_fusion.local.sources import LOADERS, open_source
 from openeo_udf_fusion.local.standard import check_arguments, specifications
 from openeo_udf_fusion.local.udf_calls import udf_calls
 from openeo_udf_fusion.local.udf_requirements import check_requirements
@@ -20,7 +20,7 @@ def check_process(process: Json, workspace: "Workspace") -> list[FusionError]:
     """Everything that is wrong with a process; parameters without a value are no error.
 
     Structure, processes and arguments (also in callbacks and inside user-defined processes), collections,
-    the way UDFs are called and what they require. Nothing is run, no pixel is read.
+    their bands and extents, the way UDFs are called and what they require. Nothing is run, no pixel is read.
     """
     try:
         graph = inline(process, workspace.definitions, workspace.fetch, allow_unresolved=True)
@@ -29,7 +29,7 @@ def check_process(process: Json, workspace: "Workspace") -> list[FusionError]:
     errors = argument_errors(graph)
     for node in graph.values():
         if node["process_id"] in LOADERS and not errors and not _has_parameter(node["arguments"]):
-            errors += _raised(partial(find, node, workspace.data))
+            errors += _raised(partial(open_source, node, workspace.data, lambda _: None))
     errors += _raised(partial(_check_udfs, graph))
     return errors
 

@@ -194,7 +194,8 @@ def call(
 ) -> Value:
     """Run one standard process; what goes wrong inside names the process."""
     try:
-        return implementations[process_id](**{**(special or {}), **arguments})
+        with np.errstate(divide="ignore", invalid="ignore"):  # missing values are the rule
+            return implementations[process_id](**{**(special or {}), **arguments})
     except FusionError:
         raise
     except Exception as error:

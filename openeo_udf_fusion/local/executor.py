@@ -20,7 +20,7 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.checks import argument_errors, check_process
 from openeo_udf_fusion.local.execution import Execution, ResolutionFound, raster
 from openeo_udf_fusion.local.formats import Template, get_format, writer
-from openeo_udf_fusion.local.inline import Definitions, Fetch, inline, result_node
+from openeo_udf_fusion.local.inline import Definitions, Fetch, inline, needed_nodes, result_node
 from openeo_udf_fusion.local.locality import NotLocal, Survey
 from openeo_udf_fusion.local.regions import Box, tiles, whole
 from openeo_udf_fusion.local.result_metadata import result_metadata
@@ -159,7 +159,9 @@ def _prepare(
     for error in argument_errors(graph):
         raise error
     runner = UdfRunner(say, cancelled)
-    return Execution(graph, workspace.data, runner, lambda text: say(LogEntry("warning", text, now())))
+    return Execution(
+        needed_nodes(graph), workspace.data, runner, lambda text: say(LogEntry("warning", text, now()))
+    )
 
 
 def _format(graph: Json, format: str | None, options: Json | None) -> tuple[str, Json]:

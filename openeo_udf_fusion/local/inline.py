@@ -136,6 +136,18 @@ def in_order(graph: Json) -> list[str]:
     return ordered
 
 
+def needed_nodes(graph: Json) -> Json:
+    """The graph without nodes that its result does not need."""
+    needed: set[str] = set()
+    waiting = [result_node(graph)]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += references(graph[name].get("arguments", {}))
+    return {name: node for name, node in graph.items() if name in needed}
+
+
 def is_callback(value: JsonValue) -> bool:
     """Whether a value is a process graph given as an argument."""
     return isinstance(value, dict) and isinstance(value.get("process_graph"), dict)

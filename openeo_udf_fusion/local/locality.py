@@ -81,7 +81,7 @@ class Survey:
         self.calls = calls
         self.ratios = ratios
         self.grids: dict[str, Grid] = dict(sources)
-        self.order = _reachable(graph)
+        self.order = in_order(graph)
         for name in self.order:
             if name not in self.grids:
                 grid = self._grid(name)
@@ -191,15 +191,3 @@ _FIRST = {"mask": "data", "merge_cubes": "cube1"}
 
 def _defaults(resolution: object, projection: object) -> tuple[object, object]:
     return (0 if resolution is None else resolution), projection
-
-
-def _reachable(graph: Json) -> list[str]:
-    """Nodes that the result needs, in order of execution."""
-    needed: set[str] = set()
-    waiting = [result_node(graph)]
-    while waiting:
-        name = waiting.pop()
-        if name not in needed:
-            needed.add(name)
-            waiting += references(graph[name]["arguments"])
-    return [name for name in in_order(graph) if name in needed]

@@ -1,12 +1,15 @@
 """Implementations of all processes that run on values: by openeo-processes-dask, or by this package."""
 
 import logging
+import warnings
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any
 
 import xarray as xr
 
+# Pixels without any value are nothing to warn of, tile by tile.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"openeo_processes_dask\.")
 # It tells everybody, at import, that the processes of its extra "ml" are not there.
 logging.getLogger("openeo_processes_dask.process_implementations").setLevel(logging.ERROR)
 

@@ -68,7 +68,7 @@ def udf_calls(graph: Json) -> dict[str, UdfCall]:
                 "callback of apply_neighborhood, apply_dimension, reduce_dimension or apply"
             )
         for argument, value in node.get("arguments", {}).items():
-            if is_callback(value) and _runs_udf(value):
+            if is_callback(value) and (_runs_udf(value) or node["process_id"] == "apply_neighborhood"):
                 calls[name] = _udf_call(name, node, argument, value["process_graph"])
     return calls
 
@@ -86,7 +86,7 @@ def _udf_call(name: str, node: Json, argument: str, callback: Json) -> UdfCall:
         raise InvalidGraph(f"{where}: run_udf may stand in the callback of {', '.join(PARENTS)} alone")
     run_udf = callback[result_node(callback)]
     if len(callback) != 1 or run_udf["process_id"] != "run_udf":
-        raise InvalidGraph(f"{where}: a callback with run_udf may hold no other process")
+        raise InvalidGraph(f"{where}: the callback must be a run_udf and nothing else")
     arguments = node["arguments"]
     code = _code(where, run_udf["arguments"])
     context = _context(where, run_udf["arguments"].get("context"), arguments.get("context"))

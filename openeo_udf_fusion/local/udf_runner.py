@@ -6,8 +6,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from multiprocessing import Pipe
 from typing import Any
 
@@ -61,13 +62,23 @@ class UdfRunner:
     def _call(self, function: str, code: str, *arguments: Any) -> Any:  # noqa: ANN401 - either function's result
         _check_once(code)
         try:
-            with _ONE_AT_A_TIME:
+            with self._turn():
                 if is_shipped(code):
                     return _HERE[function](code, *arguments)
                 return self._ask(Request(function, (code, *arguments)))
         except UdfFailed as error:
             self.log(LogEntry("error", str(error), now()))
             raise
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        while not _ONE_AT_A_TIME.acquire(timeout=POLL_SECONDS):
+            if self.cancelled():
+                raise Cancelled("the run was cancelled while it waited for another UDF")
+        try:
+            yield
+        finally:
+            _ONE_AT_A_TIME.release()
 
     def _ask(self, request: Request) -> Any:  # noqa: ANN401
         worker = _take_worker()
@@ -84,7 +95,7 @@ class UdfRunner:
         return answer.result
 
 
-@cache
+@lru_cache(maxsize=100)
 def _check_once(code: str) -> None:
     check_requirements(code)
 

@@ -31,7 +31,8 @@ def test_an_aligned_box_is_the_smallest_of_whole_steps(box, y, x):
     aligned = box.aligned(y, x)
     assert box.clipped(aligned) == box
     assert all(
-        edge % step == 0 for edge, step in zip((aligned.y0, aligned.y1, aligned.x0, aligned.x1), (y, y, x, x))
+        edge % step == 0
+        for edge, step in ((aligned.y0, y), (aligned.y1, y), (aligned.x0, x), (aligned.x1, x))
     )
     assert aligned.shape[0] < box.shape[0] + 2 * y
     assert aligned.aligned(y, x) == aligned

@@ -267,7 +267,18 @@ def test_neighborhoods_that_no_backend_takes_are_refused(cube, change, message):
                     ),
                 )
             },
-            "no other process",
+            "a run_udf and nothing else",
+        ),
+        (
+            {
+                "n": node(
+                    "apply_neighborhood",
+                    data=of("a"),
+                    size=px(8, 8),
+                    process=callback(m=node("mean", data={"from_parameter": "data"})),
+                )
+            },
+            "a run_udf and nothing else",
         ),
         ({"n": node("apply", data=of("a"), process=udf(None, data="x"))}, "a literal string"),
     ],
