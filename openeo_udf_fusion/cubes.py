@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from openeo_udf_fusion import sensors
-from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, MissingBands
+from openeo_udf_fusion.errors import InvalidCube, MissingBands
 from openeo_udf_fusion.periods import Days
 
 Values = NDArray[np.float32]
@@ -38,7 +38,7 @@ class SensorArrays(NamedTuple):
 
 
 def canonical(cube: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """Return the cube as (t, bands, y, x) with known labels; no value is changed or copied.
+    """Return the cube as (t, bands, y, x) with known labels, in memory; no value is changed or copied.
 
     Bands may be a dimension or variables; `time` may stand for `t`; a cube without y or x (a single series)
     gets them with size 1; labels are those of the alias table where it knows them.
@@ -48,7 +48,7 @@ def canonical(cube: xr.DataArray | xr.Dataset) -> xr.DataArray:
     InvalidCube
         If dates or bands are missing, a dimension is unknown, the cube is empty, or holds no numbers.
     """
-    array = cube.to_dataarray("bands") if isinstance(cube, xr.Dataset) else cube
+    array = _stacked(cube) if isinstance(cube, xr.Dataset) else cube
     array = array.rename(
         {dim: name for name, others in _SYNONYMS.items() for dim in array.dims if dim in others}
     )
@@ -64,11 +64,21 @@ def canonical(cube: xr.DataArray | xr.Dataset) -> xr.DataArray:
         raise InvalidCube(f"a cube holds numbers, preferably float32; this one is {array.dtype}")
     if array["t"].dtype.kind != "M":
         raise InvalidCube(f"the dates along t must be datetime64, got {array['t'].dtype}")
+    if np.isnat(array["t"].values).any():
+        raise InvalidCube("every date along t must be known, the cube has NaT among them; drop those steps")
     labels = [sensors.canonical_label(str(label)) or str(label) for label in array["bands"].values]
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
         raise InvalidCube(f"each band may appear once, the cube repeats {repeated}")
-    return array.assign_coords(bands=labels).transpose(*DIMS)
+    # A lazy cube would be computed anew for every band that is read.
+    return array.assign_coords(bands=labels).transpose(*DIMS).compute()
+
+
+def _stacked(dataset: xr.Dataset) -> xr.DataArray:
+    """Turn variables into bands; those of fewer dimensions (a CRS, the bounds of dates) are none."""
+    most = max((variable.ndim for variable in dataset.data_vars.values()), default=0)
+    bands = [name for name, variable in dataset.data_vars.items() if variable.ndim == most]
+    return dataset[bands].to_dataarray("bands") if most else xr.DataArray(np.empty(0), dims="bands")
 
 
 def days_of(cube: xr.DataArray) -> Days:
@@ -155,7 +165,9 @@ def _stack(cube: xr.DataArray, wanted: Sequence[str]) -> Values:
 
 def _check_scaled(values: Values, sensor: str) -> None:
     """Refuse stored integers, and values that were scaled twice; a sample tells."""
-    sample = values.ravel()[:: max(1, values.size // 100_000)] if values.flags.c_contiguous else values[::7]
+    sample = (
+        values.ravel()[:: max(1, values.size // 100_000)] if values.flags.c_contiguous else values[..., ::7]
+    )
     sample = sample[np.isfinite(sample) & (sample > sensors.VALID_REFLECTANCE[0])]
     if sample.size and np.median(sample) > _LARGEST_MEDIAN_REFLECTANCE:
         raise InvalidCube(
@@ -258,9 +270,3 @@ def assemble(layers: Mapping[str, Values], dates: Days, like: xr.DataArray | xr.
     }
     coords = {**kept, names["t"]: dates.astype("datetime64[ns]"), names["bands"]: list(layers)}
     return xr.DataArray(values, dims=(names["t"], names["bands"], *spatial), coords=coords)
-
-
-def check_choice(parameter: str, value: str, choices: Sequence[str]) -> None:
-    """Raise InvalidParameter unless the value is one of the choices."""
-    if value not in choices:
-        raise InvalidParameter(f"{parameter} must be one of {list(choices)}, got {value!r}")

@@ -13,6 +13,7 @@ from openeo_udf_fusion.errors import NoDataAvailable
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.series import Observations, Prediction
+from openeo_udf_fusion.parameters import check_choice, check_flag
 from openeo_udf_fusion.periods import Days, output_dates
 
 MODEL = "satfusenet"
@@ -74,6 +75,8 @@ def harmonize_modis_viirs(
         Each says what was needed, what came and what to do.
     """
     bands = output_bands(target, uncertainty, days_to_observation)
+    check_flag("smooth", smooth)
+    check_choice("precision", precision, ("float32", "bfloat16"))
     given = cubes.canonical(cube)
     card = cards.read(MODEL)
     present = cubes.sensors_in(given, card.bands)
@@ -108,8 +111,9 @@ def output_bands(
     target: Target = "modis", uncertainty: Uncertainty = "sigma", days_to_observation: bool = False
 ) -> list[str]:
     """Return the labels of the result's bands, in order; raises InvalidParameter for an unknown choice."""
-    cubes.check_choice("target", target, list(sensors.FUSED_BANDS))
-    cubes.check_choice("uncertainty", uncertainty, ("none", "sigma", "quantiles"))
+    check_choice("target", target, list(sensors.FUSED_BANDS))
+    check_choice("uncertainty", uncertainty, ("none", "sigma", "quantiles"))
+    check_flag("days_to_observation", days_to_observation)
     bands = sensors.FUSED_BANDS[target]
     suffixes = {"none": (), "sigma": ("sigma",), "quantiles": tuple(QUANTILES)}[uncertainty]
     extra = ["days_to_observation"] if days_to_observation else []
