@@ -1,4 +1,4 @@
-"""Checks that processes make of their parameters, with errors that name the parameter, the choices and what came."""
+"""Checks that processes make of their parameters; each error names the parameter and what came."""
 
 from collections.abc import Sequence
 
