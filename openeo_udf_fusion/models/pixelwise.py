@@ -92,6 +92,11 @@ class Pixelwise:
         for rows, columns in pixel_blocks(y, x, max(1, PIXEL_DAYS // window.days)):
             grids = {s: self._grid(observed.get(s), s, window, rows, columns) for s in OTHER}
             known = torch.stack([g.valid.flatten(1).any(1) for g in grids.values()]).any(0)
+            if not bool(known.any()):
+                continue
+            if not bool(known.all()):
+                # Backends fill tiles at the edge of an area up to full size: what is empty costs nothing.
+                grids = {s: Grid(g.values[known], g.valid[known]) for s, g in grids.items()}
             with torch.inference_mode():
                 normal = self._run(grids, first_day, positions, target)
                 self._store(normal.location, known, mean[:, :, rows, columns])
@@ -150,11 +155,13 @@ class Pixelwise:
         return normal
 
     def _store(self, cells: Tensor, known: Tensor, out: NDArray[np.float32], *, bend: bool = True) -> None:
-        """Write (p, q, b) into a block (q, b, y, x) of the result, NaN where the pixel is unknown."""
+        """Write (known pixel, q, b) into a block (q, b, y, x) of the result; the others stay NaN."""
         cells = self.model.into_range(cells) if bend else cells
-        if not bool(known.all()):
-            cells = torch.where(known[:, None, None], cells, torch.nan)
         pixels_last = cells.permute(1, 2, 0).cpu().numpy()
+        if not bool(known.all()):
+            here = np.full((*out.shape[:2], len(known)), np.nan, np.float32)
+            here[..., known.cpu().numpy()] = pixels_last
+            pixels_last = here
         out[...] = pixels_last.reshape(out.shape)
 
 
