@@ -4,7 +4,7 @@ Nothing here depends on the first date of a chunk, so that neighbouring tiles ge
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,10 @@ Days = NDArray[np.datetime64]
 """Dates as datetime64[D]."""
 
 _PERIOD = re.compile(r"P(?P<count>[1-9]\d*)(?P<unit>[DWMY])")
+_CHOICES = (
+    "dates must be 'acquisition', an ISO 8601 period of days, weeks, months or years such as 'P8D' or 'P1M', "
+    "or a list of dates"
+)
 
 
 def output_dates(dates: str | Sequence[str], temporal_extent: Sequence[str] | None, acquired: Days) -> Days:
@@ -40,6 +44,8 @@ def output_dates(dates: str | Sequence[str], temporal_extent: Sequence[str] | No
     InvalidParameter
         For anything else, or if no date is left.
     """
+    if not isinstance(dates, Iterable):
+        raise InvalidParameter(f"{_CHOICES}; got {dates!r}")
     if not isinstance(dates, str):
         found = np.unique([parse_day(text, "dates") for text in dates]).astype("datetime64[D]")
     elif dates == "acquisition":
@@ -60,10 +66,7 @@ def period_dates(period: str, start: np.datetime64, end: np.datetime64) -> Days:
     """Return the starts of all periods within [start, end), counted from the calendar."""
     match = _PERIOD.fullmatch(period)
     if not match:
-        raise InvalidParameter(
-            f"dates must be 'acquisition', an ISO 8601 period of days, weeks, months or years such as 'P8D' "
-            f"or 'P1M', or a list of dates; got {period!r}"
-        )
+        raise InvalidParameter(f"{_CHOICES}; got {period!r}")
     count, unit = int(match["count"]), match["unit"]
     years = np.arange(start.astype("datetime64[Y]"), end.astype("datetime64[Y]") + np.timedelta64(1, "Y"))
     if unit == "Y":
@@ -89,7 +92,8 @@ def _months(year: np.datetime64, step: int) -> Days:
 
 def parse_extent(temporal_extent: Sequence[str]) -> tuple[np.datetime64, np.datetime64]:
     """Return start and end of a left-closed extent, as days; an end within a day includes that day."""
-    if isinstance(temporal_extent, str) or len(temporal_extent) != 2 or None in temporal_extent:
+    pair = isinstance(temporal_extent, Sequence) and not isinstance(temporal_extent, str)
+    if not pair or len(temporal_extent) != 2 or None in temporal_extent:
         raise InvalidParameter(
             f"temporal_extent must be [start, end] with both ends given, got {temporal_extent!r}"
         )
