@@ -12,7 +12,7 @@ def test_a_choice_passes():
 
 @pytest.mark.parametrize("wrong", ["landsat", None, ["modis"], 1])
 def test_anything_else_is_named_with_the_choices(wrong):
-    with pytest.raises(InvalidParameter, match="target must be one of .*modis.*viirs"):
+    with pytest.raises(InvalidParameter, match=r"target must be one of .*modis.*viirs"):
         check_choice("target", wrong, ("modis", "viirs"))
 
 
