@@ -196,7 +196,7 @@ def call(
     try:
         with np.errstate(divide="ignore", invalid="ignore"):  # missing values are the rule
             return implementations[process_id](**{**(special or {}), **arguments})
-    except FusionError:
+    except (FusionError, MemoryError):
         raise
     except Exception as error:
         raise InvalidParameter(f"{process_id}: {type(error).__name__}: {error}") from error

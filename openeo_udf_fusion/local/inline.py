@@ -72,8 +72,8 @@ def inline(
     UnknownProcess, UnknownParameter, MissingParameter
         with the names that are known.
     """
-    values = _bind("the process", process.get("parameters") or [], arguments or {}, allow_unresolved)
     graph = graph_of(process)
+    values = _bind("the process", parameters_of(process), arguments or {}, allow_unresolved)
     scope = _Scope(values, lenient=allow_unresolved)
     return _Inliner(definitions, fetch).expand(graph, scope, (), used=set(graph))
 
@@ -87,6 +87,16 @@ def graph_of(process: Json) -> Json:
     return graph
 
 
+def parameters_of(process: Json) -> list[Json]:
+    """The parameters that a process declares; InvalidGraph unless each is an object with a name."""
+    declared = process.get("parameters") or []
+    if not isinstance(declared, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) for each in declared
+    ):
+        raise InvalidGraph("the 'parameters' of a process must be a list of objects with a 'name'")
+    return declared
+
+
 def check_structure(graph: Json) -> None:
     """Raise InvalidGraph unless `graph` is a flat process graph with one result node and no cycle."""
     for name, node in graph.items():
@@ -94,8 +104,10 @@ def check_structure(graph: Json) -> None:
             raise InvalidGraph(f"node {name!r} needs a 'process_id'")
         if not isinstance(node.get("arguments", {}), dict):
             raise InvalidGraph(f"the 'arguments' of node {name!r} must be an object")
+        if not isinstance(node.get("namespace", ""), str | None):
+            raise InvalidGraph(f"the 'namespace' of node {name!r} must be a string or null")
         for reference in references(node.get("arguments", {})):
-            if reference not in graph:
+            if not isinstance(reference, str) or reference not in graph:
                 raise InvalidGraph(f"node {name!r} refers to node {reference!r}, which does not exist")
     results = [name for name, node in graph.items() if node.get("result")]
     if len(results) != 1:
@@ -233,12 +245,13 @@ class _Inliner:
 
 
 def _declared_parameters(node: Json, definition: Json | None) -> list[Json]:
-    source = specifications()[node["process_id"]] if definition is None else definition
-    return list(source.get("parameters") or [])
+    return parameters_of(specifications()[node["process_id"]] if definition is None else definition)
 
 
 def _resolved(reference: Json, scope: _Scope) -> JsonValue:
     name = reference["from_parameter"]
+    if not isinstance(name, str):
+        raise InvalidGraph(f"'from_parameter' must be the name of a parameter, got {name!r}")
     if name in scope.shadowed:
         return reference
     if name in scope.values:

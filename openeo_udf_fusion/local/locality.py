@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from openeo_udf_fusion.errors import InvalidCube
+from openeo_udf_fusion.errors import InvalidCube, InvalidGraph, InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local import resample
 from openeo_udf_fusion.local.geometry import polygon_box
@@ -26,6 +26,8 @@ PIXELWISE = frozenset(
     }
 )  # fmt: skip
 SPATIAL = ("x", "y")
+CUBES = {"mask": ("data",), "merge_cubes": ("cube1",), "resample_cube_spatial": ("data", "target")}
+"""Arguments of processes with several cubes; the first of mask and merge_cubes gives the pixels."""
 
 
 class NotLocal(Exception):
@@ -121,8 +123,9 @@ class Survey:
 
     def _grid(self, name: str) -> Grid | None:
         node, inputs = self.graph[name], self.rasters(name)
-        if not inputs:
+        if not inputs and name not in self.calls:
             return None
+        self._require_cubes(name)
         process_id, arguments, first = node["process_id"], node["arguments"], self.grids[inputs[0]]
         if name in self.calls:
             return refined(first, self.ratios.get(name, Fraction(1)))
@@ -141,13 +144,24 @@ class Survey:
             reason = f"it works along {sorted(touched)}" if touched else "it may need any pixel for any other"
             raise NotLocal(name, process_id, reason)
         if process_id in ("mask", "merge_cubes"):
-            return self.grids[arguments[_FIRST[process_id]]["from_node"]]
+            return self.grids[arguments[CUBES[process_id][0]]["from_node"]]
         return first
+
+    def _require_cubes(self, name: str) -> None:
+        """The arguments that tell the grid must refer to cubes."""
+        process_id, arguments = self.graph[name]["process_id"], self.graph[name]["arguments"]
+        for key in CUBES.get(process_id, ("data",) if name in self.calls else ()):
+            if not isinstance(arguments.get(key), dict) or arguments[key].get("from_node") not in self.grids:
+                raise InvalidGraph(
+                    f"node {name!r} ({process_id}): {key!r} must be the raster cube of another node"
+                )
 
     def _filtered(self, name: str, grid: Grid) -> Box:
         arguments = self.graph[name]["arguments"]
         if self.graph[name]["process_id"] == "filter_spatial":
             return polygon_box(grid, arguments["geometries"])
+        if not isinstance(arguments["extent"], dict):
+            raise InvalidParameter(f"filter_bbox: 'extent' must be an object, got {arguments['extent']!r}")
         rows, columns = grid.window(arguments["extent"])
         return Box(rows.start, rows.stop, columns.start, columns.stop)
 
@@ -184,9 +198,6 @@ class Survey:
     def _on_grid_of(self, used: str, name: str) -> bool:
         ours, theirs = self.grids[name], self.grids[used]
         return ours is theirs or ours.matches(theirs)
-
-
-_FIRST = {"mask": "data", "merge_cubes": "cube1"}
 
 
 def _defaults(resolution: object, projection: object) -> tuple[object, object]:

@@ -98,7 +98,7 @@ def _refined_axis(
         descends = bool(centres[1] < centres[0])
     step = -size if descends else size
     edge = centres[0] - step / 2
-    count = round(len(centres) * ratio)
+    count = ceil(len(centres) * ratio)  # a pixel that reaches over the edge is one, too
     axis: NDArray[np.float64] = edge + (np.arange(count) + 0.5) * (step / float(ratio))
     return axis
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from openeo_udf_fusion.errors import (
     Cancelled,
     ForbiddenPath,
+    FusionError,
     InvalidCube,
     InvalidGraph,
     MissingBands,
@@ -399,6 +400,46 @@ def test_errors_name_what_there_is(cube, folder, tmp_path, nodes, error, message
 )
 def test_check_finds_errors_without_running(cube, folder, nodes, errors):
     assert [type(error) for error in executor.check(process(**nodes), workspace(folder))] == errors
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arguments": {"cube1": 3, "cube2": of("a")}},
+        {"arguments": {"cube1": of("a"), "cube2": None}},
+        {"arguments": {"cube1": {"from_node": {}}, "cube2": of("a")}},
+        {"arguments": {"cube1": {"from_parameter": []}, "cube2": of("a")}},
+        {"namespace": 3},
+        {"process_id": None},
+        {
+            "process_id": "apply_neighborhood",
+            "arguments": {"data": 1, "process": udf(BLUR), "size": px(8, 8)},
+        },
+        {"process_id": "resample_cube_spatial", "arguments": {"data": of("a"), "target": {"x": 1}}},
+        {"process_id": "filter_bbox", "arguments": {"data": of("a"), "extent": 3}},
+        {"process_id": "filter_bands", "arguments": {"data": of("a"), "bands": 3}},
+        {
+            "process_id": "aggregate_temporal",
+            "arguments": {"data": of("a"), "intervals": [3], "reducer": MEAN},
+        },
+        {"process_id": "load_collection", "arguments": load([])["arguments"]},
+        {"process_id": "load_collection", "arguments": load("demo", 3)["arguments"]},
+        {"process_id": "load_collection", "arguments": load("demo", None, 3)["arguments"]},
+        {"process_id": "load_collection", "arguments": load("demo", bands=3)["arguments"]},
+        {"process_id": "load_collection", "arguments": load("demo", None, {"type": "Point"})["arguments"]},
+    ],
+)
+def test_nonsense_is_a_deliberate_error(cube, folder, tmp_path, change):
+    pg = process(a=load("demo"), b={**node("merge_cubes", cube1=of("a"), cube2=of("a")), **change})
+    assert all(isinstance(error, FusionError) for error in executor.check(pg, workspace(folder)))
+    with pytest.raises(FusionError):
+        executor.run(pg, workspace(folder), tmp_path)
+
+
+@pytest.mark.parametrize("parameters", [3, [3], [{"default": 1}], {"name": "a"}])
+def test_nonsense_for_parameters_is_one_too(cube, folder, parameters):
+    (error,) = executor.check({**process(a=load("demo")), "parameters": parameters}, workspace(folder))
+    assert isinstance(error, InvalidGraph)
 
 
 def test_a_run_with_wrong_arguments_does_not_start(cube, folder, tmp_path):

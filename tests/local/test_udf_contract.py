@@ -138,6 +138,15 @@ def test_a_finer_result_gets_finer_coordinates(cube, overlap):
     assert result.rio.crs.to_epsg() == 32631
 
 
+def test_a_coarser_result_gets_coarser_coordinates(cube):
+    text = code("return cube.coarsen(y=2, x=2).mean().drop_vars(['y', 'x'])")
+    result = run(cube, n=neighborhood(text, y=6, x=6))
+    whole = cube.coarsen(y=2, x=2, boundary="pad").mean()
+    assert result.shape == whole.shape
+    np.testing.assert_allclose(result.values, whole.values, rtol=1e-5)
+    np.testing.assert_allclose(result.x[:3], [WEST + 10, WEST + 30, WEST + 50])
+
+
 def test_attributes_of_a_result_stay(cube):
     text = code("return cube.assign_attrs(process='p', band_attrs={'red': {'units': '1'}})")
     result = run(cube, n=neighborhood(text))
