@@ -40,11 +40,8 @@ CITATION = (
 )
 
 
-def publish(model: SatFuseNet, schedule: Json, data: Path, folder: Path) -> Json:
+def publish(model: SatFuseNet, schedule: Json, command: str, data: Path, folder: Path) -> Json:
     """Measure a trained network on held-out pixels, write it with its card, and return the skill."""
-    command = (
-        f"openeo-udf-fusion train satfusenet --data DIR --steps {schedule['steps']} --seed {schedule['seed']}"
-    )
     skill = {
         "command": "openeo-udf-fusion train satfusenet --data DIR --measure",
         **measure(Pixelwise(model), data),
@@ -202,6 +199,6 @@ def training_record(schedule: Json, command: str) -> Json:
             **SPLIT_SIZES,
             "test_pixels_sha256": hashlib.sha256(listed.encode()).hexdigest(),
         },
-        "loss": "CRPS of a normal distribution over its climatological value",
+        "loss": "CRPS of a normal distribution, relative to climatology and spread (schedule: ease)",
         "schedule": schedule,
     }

@@ -39,8 +39,8 @@ class Schedule:
     ----------
     ease
         Each cell's score is relative to climatology's (0), to the model's own spread there (1), or to their
-        weighted geometric mean: the higher, the more eagerly translations are learned, whose errors are a tenth
-        of those within long gaps.
+        weighted geometric mean: the higher, the more eagerly translations are learned, whose errors are a
+        tenth of those within long gaps.
     precision
         Of the network's forward pass.
     """
