@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openeo_udf_fusion import cubes
-from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, MissingBands
+from openeo_udf_fusion.errors import InvalidCube, MissingBands
 from openeo_udf_fusion.sensors import FUSED_BANDS
 
 DIMS = ("t", "bands", "y", "x")
