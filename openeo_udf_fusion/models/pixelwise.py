@@ -12,6 +12,7 @@ from torch import Tensor
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.models.satfusenet import OTHER, Grid, Normal, SatFuseNet
 from openeo_udf_fusion.models.series import Observations, Precision, Prediction
+from openeo_udf_fusion.models.threads import side_by_side
 
 PIXEL_DAYS = 64 * 376
 """A batch holds about as many days: 64 pixels of a year stay in the processor's cache."""
@@ -89,11 +90,13 @@ class Pixelwise:
             return Prediction(mean, sigma, levels)
         positions = torch.from_numpy(query - window.first_day).to(self.device)
         first_day = torch.tensor([window.first_day], device=self.device)
-        for rows, columns in pixel_blocks(y, x, max(1, PIXEL_DAYS // window.days)):
+
+        def run_block(block: tuple[slice, slice]) -> None:
+            rows, columns = block
             grids = {s: self._grid(observed.get(s), s, window, rows, columns) for s in OTHER}
             known = torch.stack([g.valid.flatten(1).any(1) for g in grids.values()]).any(0)
             if not bool(known.any()):
-                continue
+                return
             if not bool(known.all()):
                 # Backends fill tiles at the edge of an area up to full size: what is empty costs nothing.
                 grids = {s: Grid(g.values[known], g.valid[known]) for s, g in grids.items()}
@@ -104,6 +107,8 @@ class Pixelwise:
                 for level, out in zip(quantiles, levels, strict=True):
                     value = normal.location + NormalDist().inv_cdf(level) * normal.sigma
                     self._store(value, known, out[:, :, rows, columns])
+
+        side_by_side(run_block, pixel_blocks(y, x, max(1, PIXEL_DAYS // window.days)))
         return Prediction(mean, sigma, levels)
 
     def _check(

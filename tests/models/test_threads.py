@@ -1,0 +1,61 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import get_ident
+
+import pytest
+import torch
+
+from openeo_udf_fusion.models.threads import side_by_side
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_every_item_is_done_once(threads: int) -> None:
+    done: list[int] = []
+    side_by_side(done.append, range(50))
+    assert sorted(done) == list(range(50))
+
+
+def test_workers_use_one_core_and_the_caller_keeps_its_own(threads: int) -> None:
+    seen: list[tuple[int, int]] = []
+    side_by_side(lambda _: seen.append((get_ident(), torch.get_num_threads())), range(50))
+    assert {count for _, count in seen} == {1}
+    assert len({thread for thread, _ in seen}) <= threads
+    assert torch.get_num_threads() == threads
+
+
+def test_threads_born_later_find_the_number_as_it_was(threads: int) -> None:
+    side_by_side(lambda _: None, range(3))
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == threads
+
+
+def test_callers_at_once_share_the_workers(threads: int) -> None:
+    seen: set[int] = set()
+
+    def call(_: int) -> None:
+        if threads > 1:
+            side_by_side(lambda _: seen.add(get_ident()), range(20))
+
+    with ThreadPoolExecutor(4) as callers:
+        list(callers.map(call, range(8)))
+    assert len(seen) <= threads
+
+
+def test_an_error_reaches_the_caller_and_leaves_the_rest_undone(threads: int) -> None:
+    done: list[int] = []
+
+    def fail_at_three(item: int) -> None:
+        if item == 3:
+            raise ValueError("three")
+        done.append(item)
+
+    with pytest.raises(ValueError, match="three"):
+        side_by_side(fail_at_three, range(10_000))
+    assert len(done) < 10_000
