@@ -102,8 +102,16 @@ def harmonize_modis_viirs(
     layers["days_to_observation"] = traced.days_to_observation
 
     result = cubes.assemble({band: layers[band] for band in bands}, query, like=cube)
-    parameters = {"target": target, "temporal_extent": temporal_extent, "dates": dates, "smooth": smooth}
-    result.attrs = _attributes(card, parameters | {"uncertainty": uncertainty, "precision": precision}, bands)
+    parameters = {
+        "target": target,
+        "temporal_extent": temporal_extent,
+        "dates": dates,
+        "uncertainty": uncertainty,
+        "smooth": smooth,
+        "days_to_observation": days_to_observation,
+        "precision": precision,
+    }
+    result.attrs = _attributes(card, parameters, bands)
     return result
 
 

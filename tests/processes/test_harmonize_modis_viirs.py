@@ -1,0 +1,416 @@
+import inspect
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import rioxarray  # noqa: F401
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import openeo_udf_fusion
+from openeo_udf_fusion import provenance
+from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, MissingBands, NoDataAvailable
+from openeo_udf_fusion.models import cards, pixelwise
+from openeo_udf_fusion.processes.harmonize_modis_viirs import harmonize_modis_viirs, output_bands
+from openeo_udf_fusion.sensors import FUSED_BANDS, VALID_REFLECTANCE
+
+EXTENT = ["2022-03-01", "2022-04-18"]
+TARGETS = pytest.mark.parametrize("target", ["modis", "viirs"])
+CLOSE = {"rtol": 0, "atol": 2e-5}
+
+
+def harmonized(cube, target="modis", temporal_extent=EXTENT, dates="P4D", **options):
+    return harmonize_modis_viirs(cube, target, temporal_extent, dates, **options)
+
+
+def assert_alike(found, expected):
+    assert found.dims == expected.dims
+    assert found["bands"].values.tolist() == expected["bands"].values.tolist()
+    np.testing.assert_array_equal(found["t"], expected["t"])
+    np.testing.assert_array_equal(found.sel(bands="provenance"), expected.sel(bands="provenance"))
+    np.testing.assert_allclose(found.values, expected.values, **CLOSE)
+
+
+def own_values(cube, target, dates):
+    labels = [f"{target}_{name}" for name in FUSED_BANDS[target]]
+    return cube.sel(bands=labels, t=dates).values
+
+
+# --- what was observed
+
+
+@TARGETS
+def test_what_was_observed_survives_to_the_bit(make_cube, target):
+    cube = make_cube()
+    result = harmonized(cube, target, dates="acquisition")
+    given = own_values(cube, target, result["t"])
+    found = result.sel(bands=list(FUSED_BANDS[target])).values
+    seen = np.isfinite(given)
+    assert 0.3 < seen.mean() < 0.7
+    np.testing.assert_array_equal(found[seen], given[seen])
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(result.sel(bands="provenance") == provenance.OBSERVED, seen.all(1))
+
+
+def test_the_estimate_on_observed_days_is_smooth_on_request(make_cube):
+    cube = make_cube()
+    kept, smooth = (harmonized(cube, dates="acquisition", smooth=smooth) for smooth in (False, True))
+    seen = np.isfinite(own_values(cube, "modis", kept["t"]))
+    bands = list(FUSED_BANDS["modis"])
+    difference = np.abs(kept.sel(bands=bands).values - smooth.sel(bands=bands).values)
+    assert (difference[seen] > 0).any()
+    assert (difference[~seen] == 0).all()
+    xr.testing.assert_equal(kept.sel(bands="provenance"), smooth.sel(bands="provenance"))
+
+
+@TARGETS
+def test_clouds_are_replaced_and_the_rest_survives(make_cube, target):
+    cube = make_cube(days=80, flags=True, missing=0)
+    result = harmonized(cube, target, ["2022-03-01", "2022-05-20"], "acquisition")
+    flag = {"modis": "modis_state_1km", "viirs": "viirs_QF1"}[target]
+    clear = cube.sel(bands=flag).isin([8, 3]).values[:, None]
+    given = own_values(cube, target, result["t"])
+    found = result.sel(bands=list(FUSED_BANDS[target])).values
+    kept = clear & np.isfinite(given)
+    np.testing.assert_array_equal(found[kept], given[kept])
+    cloudy = ~clear & np.isfinite(given)
+    assert cloudy.any()
+    assert (found[cloudy] < 0.6).all()
+    assert not (result.sel(bands="provenance").values[:, None] == 0)[cloudy[:, :1]].any()
+
+
+def test_a_composite_is_read_at_the_day_of_each_pixel(make_cube):
+    cube = make_cube(days=1, first="2022-03-06", missing=0, sensors=("modis",), seed=1).fillna(0.1)
+    days = xr.full_like(cube[:, :1], 65).assign_coords(bands=["modis_day_of_year"])
+    days[..., 1] = 67
+    result = harmonized(xr.concat([cube, days], "bands"), dates=["2022-03-06", "2022-03-08"])
+    origin = result.sel(bands="provenance").isel(y=0).values
+    np.testing.assert_array_equal(origin == provenance.OBSERVED, [[True, False, True], [False, True, False]])
+    np.testing.assert_array_equal(
+        result.sel(bands="B1").values[1, :, 1], cube.sel(bands="modis_B1").values[0, :, 1]
+    )
+
+
+# --- what changes nothing
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_orders_change_nothing(make_cube, data):
+    cube = make_cube(days=24, flags=True)
+    shuffled = cube.transpose(*data.draw(st.permutations(cube.dims)))
+    for dim in ("t", "bands"):
+        shuffled = shuffled.isel({dim: data.draw(st.permutations(range(cube.sizes[dim])))})
+    assert_alike(harmonized(shuffled), harmonized(cube))
+
+
+@TARGETS
+@settings(max_examples=8, deadline=None)
+@given(st.sets(st.integers(1, 6), max_size=2), st.sets(st.integers(1, 4), max_size=2))
+def test_tiled_equals_whole(make_cube, target, columns, rows):
+    cube = make_cube(days=24, y=5, x=7)
+    options = {"uncertainty": "quantiles", "days_to_observation": True}
+    tiles = [
+        [harmonized(part, target, **options) for part in split(strip, columns, "x")]
+        for strip in split(cube, rows, "y")
+    ]
+    whole = xr.combine_nested(tiles, ["y", "x"])
+    assert_alike(whole, harmonized(cube, target, **options))
+
+
+def split(cube, cuts, dim):
+    edges = [0, *sorted(cuts), cube.sizes[dim]]
+    return [cube.isel({dim: slice(*pair)}) for pair in pairwise(edges)]
+
+
+@pytest.mark.parametrize("pixel_days", [1, 200, 1_000_000])
+def test_the_size_of_a_batch_changes_nothing(make_cube, monkeypatch, pixel_days):
+    cube = make_cube(days=24, y=4, x=5)
+    expected = harmonized(cube)
+    monkeypatch.setattr(pixelwise, "PIXEL_DAYS", pixel_days)
+    assert_alike(harmonized(cube), expected)
+
+
+def test_chunks_change_nothing(make_cube):
+    cube = make_cube(days=24, flags=True)
+    assert_alike(harmonized(cube.chunk({"t": 5, "x": 2})), harmonized(cube))
+
+
+def test_dates_without_data_change_nothing(make_cube):
+    cube = make_cube(days=24)
+    empty = np.array(["1999-01-01", "2021-06-01", "2022-03-24T12:00", "2022-03-26", "2024-01-01"], "M8[ns]")
+    longer = cube.reindex(t=np.concatenate([cube["t"].values, empty]))
+    assert_alike(harmonized(longer), harmonized(cube))
+
+
+def test_two_passes_of_a_day_count_as_their_mean(make_cube):
+    cube = make_cube(days=24, sensors=("modis",), missing=0)
+    morning, evening = cube + np.float32(0.01), cube - np.float32(0.01)
+    evening = evening.assign_coords(t=evening["t"] + np.timedelta64(10, "h"))
+    result = harmonized(xr.concat([morning, evening], "t"), dates="acquisition")
+    np.testing.assert_allclose(result.values, harmonized(cube, dates="acquisition").values, rtol=0, atol=5e-5)
+
+
+def test_numbers_of_double_precision_change_nothing(make_cube):
+    cube = make_cube(days=24)
+    assert_alike(harmonized(cube.astype("float64")), harmonized(cube))
+
+
+def test_variables_equal_bands(make_cube):
+    cube = make_cube(days=24, flags=True)
+    assert_alike(harmonized(cube.to_dataset("bands")), harmonized(cube))
+
+
+def test_bands_of_other_kinds_change_nothing(make_cube):
+    cube = make_cube(days=24)
+    other = xr.full_like(cube[:, :2], 280.0).assign_coords(bands=["l8_LST", "elevation"])
+    assert_alike(harmonized(xr.concat([other, cube], "bands")), harmonized(cube))
+
+
+def test_the_cube_that_came_in_is_not_touched(make_cube):
+    cube = make_cube(days=24, flags=True)
+    before = cube.copy(deep=True)
+    harmonized(cube, dates="acquisition")
+    xr.testing.assert_identical(cube, before)
+
+
+def test_each_date_is_answered_alike_whichever_others_are_asked_for(make_cube):
+    cube = make_cube()
+    daily = harmonized(cube, dates="P1D")
+    some = daily["t"].values[[3, 17, 30]]
+    assert_alike(harmonized(cube, dates=some.astype("datetime64[D]").astype(str).tolist()), daily.sel(t=some))
+
+
+# --- what is missing
+
+
+@TARGETS
+@pytest.mark.parametrize("present", ["modis", "viirs"])
+def test_one_sensor_is_enough(make_cube, target, present):
+    cube = make_cube(sensors=(present,))
+    result = harmonized(cube, target, dates="P1D")
+    assert result["bands"].values.tolist() == output_bands(target)
+    assert np.isfinite(result.values).all()
+    origins = set(np.unique(result.sel(bands="provenance")))
+    assert (provenance.OBSERVED in origins) == (present == target)
+    assert (provenance.TRANSLATED in origins) == (present != target)
+
+
+@TARGETS
+@pytest.mark.parametrize(
+    "missing", [["modis_B5", "modis_B7"], ["viirs_M8", "viirs_I2"], ["modis_B1", "viirs_M11"]]
+)
+def test_missing_bands_are_estimated(make_cube, target, missing):
+    cube = make_cube(days=24)
+    result = harmonized(cube.drop_sel(bands=missing), target, dates="acquisition")
+    assert np.isfinite(result.values).all()
+    if any(label.startswith(target) for label in missing):
+        assert provenance.OBSERVED not in result.sel(bands="provenance").values
+
+
+def test_a_stand_in_replaces_its_band(make_cube):
+    cube = make_cube(days=24)
+    labels = cube["bands"].values.tolist()
+    renamed = cube.assign_coords(bands=[{"viirs_I2": "viirs_M7"}.get(label, label) for label in labels])
+    assert_alike(harmonized(renamed), harmonized(cube))
+
+
+@TARGETS
+def test_without_any_clear_observation_all_is_refused(make_cube, target):
+    cube = make_cube(days=24, flags=True)
+    cube.loc[{"bands": "modis_state_1km"}] = 1
+    cube.loc[{"bands": "viirs_QF1"}] = 12
+    options = {"uncertainty": "quantiles", "days_to_observation": True}
+    result = harmonized(cube, target, **options)
+    assert (result.sel(bands="provenance") == provenance.REFUSED).all()
+    assert result.drop_sel(bands="provenance").isnull().all()
+
+
+def test_a_pixel_without_observation_is_refused_and_the_others_are_not(make_cube):
+    cube = make_cube(days=24)
+    cube[:, :, 1, 2] = np.nan
+    result = harmonized(cube)
+    refused = (result.sel(bands="provenance") == provenance.REFUSED).values
+    assert refused[:, 1, 2].all()
+    assert refused.sum() == len(result["t"])
+    np.testing.assert_array_equal(np.isnan(result.sel(bands="B1").values), refused)
+
+
+def test_far_from_any_observation_values_are_refused(make_cube):
+    support = cards.read("satfusenet").support_days
+    cube = make_cube(days=8, missing=0, seed=3)
+    last = cube["t"].values[np.isfinite(cube.values).any((1, 2, 3))][-1].astype("datetime64[D]")
+    dates = [str(last + support), str(last + support + 1)]
+    origin = harmonized(cube, dates=dates).sel(bands="provenance")
+    assert (origin[0] == provenance.EXTRAPOLATED).all()
+    assert (origin[1] == provenance.REFUSED).all()
+
+
+@pytest.mark.parametrize("year", [1990, 2050])
+def test_dates_far_from_the_cube_are_a_mistake(make_cube, year):
+    with pytest.raises(NoDataAvailable, match=f"{year}-01-01.*temporal_extent"):
+        harmonized(make_cube(days=4), temporal_extent=[f"{year}-01-01", f"{year}-02-01"])
+
+
+@pytest.mark.parametrize("labels", [["B1", "B2"], ["modis_state_1km", "viirs_QF1"]])
+def test_a_cube_of_other_bands_is_an_error(make_cube, labels):
+    with pytest.raises(MissingBands, match="rename_labels"):
+        harmonized(make_cube(days=4)[:, :2].assign_coords(bands=labels))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda cube: cube.isel(t=slice(0)), "empty"),
+        (lambda cube: cube.astype(str), "numbers"),
+        (lambda cube: cube * 10_000, "scale"),
+        (lambda cube: cube.rename(y="row"), "dimensions"),
+    ],
+)
+def test_what_is_no_cube_of_reflectance_is_an_error(make_cube, spoil, message):
+    with pytest.raises(InvalidCube, match=message):
+        harmonized(spoil(make_cube(days=4)))
+
+
+# --- the numbers that come out
+
+
+@TARGETS
+@pytest.mark.parametrize("smooth", [False, True])
+def test_quantiles_are_ordered_and_physical(make_cube, target, smooth):
+    result = harmonized(
+        make_cube(days=30, y=3, x=4, seed=2), target, dates="P1D", uncertainty="quantiles", smooth=smooth
+    )
+    low, high = np.float32(VALID_REFLECTANCE)
+    for name in FUSED_BANDS[target]:
+        levels = result.sel(bands=[f"{name}_q10", f"{name}_q50", f"{name}_q90"]).values
+        assert (np.diff(levels, axis=1) >= 0).all()
+        assert (levels[:, 0] < levels[:, 2]).all()
+        assert (levels >= low).all()
+        assert (levels <= high).all()
+        np.testing.assert_allclose(levels[:, 1], result.sel(bands=name).values, **CLOSE)
+
+
+@TARGETS
+def test_sigma_is_positive_and_grows_with_the_gap(make_cube, target):
+    cube = make_cube(days=60, missing=0)
+    cube[20:50] = np.nan
+    result = harmonized(cube, target, ["2022-03-01", "2022-05-01"], "P1D")
+    sigma = result.sel(bands=[f"{name}_sigma" for name in FUSED_BANDS[target]]).values
+    assert (sigma > 0).all()
+    assert (sigma[30:40].mean((0, 2, 3)) > sigma[:20].mean((0, 2, 3))).all()
+
+
+def test_days_to_observation(make_cube):
+    cube = make_cube()
+    result = harmonized(cube, dates="P1D", days_to_observation=True)
+    seen = np.isfinite(cube.values).any(1)
+    for row, column in np.ndindex(seen.shape[1:]):
+        days = np.flatnonzero(seen[:, row, column])
+        expected = [np.abs(days - day).min() for day in range(len(seen))]
+        assert result.sel(bands="days_to_observation").values[:, row, column].tolist() == expected
+
+
+@TARGETS
+def test_bfloat16_is_close_to_float32(make_cube, target):
+    cube = make_cube(days=24)
+    exact, near = (harmonized(cube, target, precision=name) for name in ("float32", "bfloat16"))
+    assert near.dtype == np.float32
+    assert (near.values != exact.values).any()
+    np.testing.assert_allclose(near.values, exact.values, rtol=0, atol=5e-3)
+
+
+# --- the form of the result
+
+
+@TARGETS
+@pytest.mark.parametrize("uncertainty", ["none", "sigma", "quantiles"])
+@pytest.mark.parametrize("days_to_observation", [False, True])
+def test_bands_are_those_promised(make_cube, target, uncertainty, days_to_observation):
+    result = harmonized(
+        make_cube(days=8), target, uncertainty=uncertainty, days_to_observation=days_to_observation
+    )
+    promised = output_bands(target, uncertainty, days_to_observation)
+    assert result["bands"].values.tolist() == promised == list(result.attrs["band_attrs"])
+    own, per_band = FUSED_BANDS[target], {"none": 0, "sigma": 1, "quantiles": 3}[uncertainty]
+    assert promised[: len(own)] == list(own)
+    assert len(promised) == len(own) * (1 + per_band) + 1 + days_to_observation
+    assert result.dtype == np.float32
+    assert result.dims == ("t", "bands", "y", "x")
+
+
+def test_dates_are_those_of_the_period(make_cube):
+    result = harmonized(make_cube(), temporal_extent=["2022-03-01", "2022-05-01"], dates="P1M")
+    assert result["t"].values.astype("datetime64[D]").astype(str).tolist() == ["2022-03-01", "2022-04-01"]
+
+
+def test_coordinates_come_back_untouched(make_cube):
+    cube = make_cube(days=8).rio.write_crs(32632).assign_coords(tile="h18v04")
+    result = harmonized(cube)
+    for name in ("y", "x", "spatial_ref", "tile"):
+        xr.testing.assert_identical(result.coords[name], cube.coords[name])
+    assert result.rio.crs == cube.rio.crs
+
+
+def test_a_single_series_stays_one(make_cube):
+    cube = make_cube()
+    series = harmonized(cube.isel(y=1, x=2))
+    assert series.dims == ("t", "bands")
+    np.testing.assert_allclose(series.values, harmonized(cube).isel(y=1, x=2).values, **CLOSE)
+
+
+def test_attributes_say_what_made_the_result(make_cube):
+    card = cards.read("satfusenet")
+    options = {"uncertainty": "quantiles", "days_to_observation": True}
+    result = harmonized(make_cube(days=8), **options)
+    attributes = result.attrs
+    assert attributes["process"] == "harmonize_modis_viirs"
+    assert attributes["package_version"] == openeo_udf_fusion.__version__
+    assert (attributes["model"], attributes["model_sha256"]) == ("satfusenet", card.sha256)
+    parameters = json.loads(attributes["parameters"])
+    assert parameters.keys() == inspect.signature(harmonize_modis_viirs).parameters.keys() - {"cube"}
+    assert parameters.items() >= {"target": "modis", "dates": "P4D", **options}.items()
+    assert parameters["temporal_extent"] == EXTENT
+
+
+def test_attributes_of_bands_follow_cf(make_cube):
+    options = {"uncertainty": "quantiles", "days_to_observation": True}
+    attributes = harmonized(make_cube(days=8), **options).attrs["band_attrs"]
+    flags = attributes["provenance"]
+    assert flags["flag_values"] == [0, 1, 2, 3, 4]
+    assert len(flags["flag_meanings"].split()) == 5
+    assert attributes["days_to_observation"]["units"] == "day"
+    assert attributes["B1"]["units"] == "1"
+    assert "10%" in attributes["B1_q10"]["long_name"]
+    for band in attributes:
+        assert attributes[band]["long_name"]
+        assert set(attributes[band].get("ancillary_variables", "").split()) <= set(attributes)
+    sigma = harmonized(make_cube(days=8)).attrs["band_attrs"]["B1_sigma"]
+    assert sigma["standard_name"].endswith(" standard_error")
+
+
+# --- parameters
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "landsat"}, "target must be one of .*landsat"),
+        ({"target": None}, "target"),
+        ({"uncertainty": "variance"}, "uncertainty must be one of .*variance"),
+        ({"uncertainty": True}, "uncertainty"),
+        ({"precision": "float16"}, "precision.*float16"),
+        ({"smooth": "false"}, "smooth must be true or false"),
+        ({"days_to_observation": 1}, "days_to_observation must be true or false"),
+        ({"dates": "weekly"}, "dates.*weekly"),
+        ({"dates": None}, "dates"),
+        ({"dates": []}, "no date"),
+        ({"temporal_extent": None}, "temporal_extent"),
+        ({"temporal_extent": ["2022-01-01"]}, "temporal_extent"),
+    ],
+)
+def test_a_wrong_parameter_is_an_error_that_names_it(make_cube, options, message):
+    with pytest.raises(InvalidParameter, match=message):
+        harmonized(make_cube(days=4), **options)
