@@ -49,7 +49,11 @@ def run(args: argparse.Namespace) -> int:
     shipped = udps.definitions(udps.EMBEDDED)
     definition = _definition(args.process, shipped, read_process)
     known = shipped | {definition["id"]: definition}
-    workspace = executor.Workspace(args.data, lambda name, _namespace: known.get(name), read_process)
+
+    def find(name: str, namespace: str | None) -> Json | None:
+        return known.get(name) if namespace in (None, "backend") else None
+
+    workspace = executor.Workspace(args.data, find, read_process)
     graph = call(definition, parse_parameters(args.parameters))
     with ProgressBar() as bar:
         result = executor.run(

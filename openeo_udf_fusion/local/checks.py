@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from openeo_udf_fusion.errors import FusionError
 from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.formats import check_options, get_format
 from openeo_udf_fusion.local.inline import inline, is_callback
 from openeo_udf_fusion.local.sources import LOADERS, open_source
 from openeo_udf_fusion.local.standard import check_arguments, specifications
@@ -20,7 +21,8 @@ def check_process(process: Json, workspace: "Workspace") -> list[FusionError]:
     """Everything that is wrong with a process; parameters without a value are no error.
 
     Structure, processes and arguments (also in callbacks and inside user-defined processes), collections,
-    their bands and extents, the way UDFs are called and what they require. Nothing is run, no pixel is read.
+    their bands and extents, file formats, the way UDFs are called and what they require. Nothing is run, no
+    pixel is read.
     """
     try:
         graph = inline(process, workspace.definitions, workspace.fetch, allow_unresolved=True)
@@ -28,8 +30,12 @@ def check_process(process: Json, workspace: "Workspace") -> list[FusionError]:
         return [error]
     errors = argument_errors(graph)
     for node in graph.values():
-        if node["process_id"] in LOADERS and not errors and not _has_parameter(node["arguments"]):
+        if errors or _has_parameter(node["arguments"]):
+            continue
+        if node["process_id"] in LOADERS:
             errors += _raised(partial(open_source, node, workspace.data, lambda _: None))
+        elif node["process_id"] == "save_result":
+            errors += _raised(partial(_check_format, node["arguments"]))
     errors += _raised(partial(_check_udfs, graph))
     return errors
 
@@ -44,6 +50,10 @@ def argument_errors(graph: Json) -> list[FusionError]:
             if is_callback(value):
                 errors += argument_errors(value["process_graph"])
     return errors
+
+
+def _check_format(arguments: Json) -> None:
+    check_options(get_format(arguments["format"]), arguments.get("options"))
 
 
 def _check_udfs(graph: Json) -> None:

@@ -104,6 +104,7 @@ def check_structure(graph: Json) -> None:
             raise InvalidGraph(f"node {name!r} needs a 'process_id'")
         if not isinstance(node.get("arguments", {}), dict):
             raise InvalidGraph(f"the 'arguments' of node {name!r} must be an object")
+        _check_kinds(name, node.get("arguments", {}))
         if not isinstance(node.get("namespace", ""), str | None):
             raise InvalidGraph(f"the 'namespace' of node {name!r} must be a string or null")
         for reference in references(node.get("arguments", {})):
@@ -114,6 +115,18 @@ def check_structure(graph: Json) -> None:
         found = " and ".join(map(repr, results)) or "none"
         raise InvalidGraph(f"a process graph needs exactly one node with 'result': true, found {found}")
     in_order(graph)
+
+
+def _check_kinds(node: str, value: JsonValue) -> None:
+    """Raise InvalidGraph where a reference is no name, or a callback no object; deeper callbacks aside."""
+    if isinstance(value, dict):
+        for key, kind in (("from_node", str), ("from_parameter", str), ("process_graph", dict)):
+            if key in value and not isinstance(value[key], kind):
+                wanted = "a name" if kind is str else "an object of nodes"
+                raise InvalidGraph(f"node {node!r}: {key!r} must be {wanted}, got {value[key]!r:.100}")
+        value = [] if is_callback(value) else list(value.values())
+    for item in value if isinstance(value, list) else []:
+        _check_kinds(node, item)
 
 
 def result_node(graph: Json) -> str:
@@ -208,7 +221,7 @@ class _Inliner:
         else:
             definition = self.definitions(process_id, namespace)
         if definition is None:
-            if is_standard(process_id):
+            if is_standard(process_id) and namespace in (None, "", "backend"):
                 return None
             raise unknown_process(process_id, namespace)
         if _call(node) in trail:

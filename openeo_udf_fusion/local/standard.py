@@ -14,6 +14,7 @@ import openeo_processes_dask.specs
 
 from ..errors import FusionError, MissingParameter, UnknownParameter, UnknownProcess
 from ..jsontypes import Json, JsonValue
+from .argument_types import type_errors
 from .registry import implementations
 
 EXECUTED_BY_NAME = frozenset(
@@ -33,6 +34,15 @@ NOT_OFFERED = frozenset(
     }
 )
 
+_ALIGN: Json = {
+    "name": "align",
+    "description": "The corner of the cube's outline that the new pixels are laid out from.",
+    "schema": {"type": "string", "enum": ["lower-left", "upper-left", "lower-right", "upper-right"]},
+    "default": "upper-left",
+    "optional": True,
+}
+"""A parameter of `resample_spatial` in the openEO specification, which the collected one lacks."""
+
 # What a callback of a process without a specification may refer to.
 USUAL_CALLBACK_PARAMETERS = frozenset(
     {"data", "x", "y", "context", "index", "label", "value", "min", "max", "parameters"}
@@ -45,6 +55,7 @@ def specifications() -> dict[str, Json]:
     folder = Path(openeo_processes_dask.specs.__file__).parent / "openeo-processes"
     files = [*folder.glob("*.json"), folder / "missing-processes" / "apply_neighborhood.json"]
     found = {spec["id"]: spec for spec in (json.loads(file.read_text()) for file in files)}
+    found["resample_spatial"]["parameters"].append(_ALIGN)
     offered = (EXECUTED_BY_NAME | implementations().keys()) - NOT_OFFERED
     return {id: found[id] for id in sorted(offered) if id in found}
 
@@ -59,6 +70,8 @@ def unknown_process(process_id: str, namespace: str | None, known: Iterable[str]
     near = get_close_matches(process_id, [*known, *specifications()], n=3)
     where = f" in namespace {namespace!r}" if namespace else ""
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    if namespace and process_id in near:
+        hint = "; there is one without a namespace"
     return UnknownProcess(f"there is no process {process_id!r}{where}{hint}")
 
 
@@ -67,7 +80,7 @@ def check_arguments(process_id: str, arguments: Json, parameters: list[Json]) ->
 
     Returns
     -------
-    list of MissingParameter and UnknownParameter
+    list of MissingParameter, UnknownParameter and InvalidParameter
         empty when the call is right.
     """
     known = [str(parameter["name"]) for parameter in parameters]
@@ -83,7 +96,7 @@ def check_arguments(process_id: str, arguments: Json, parameters: list[Json]) ->
         for parameter in parameters
         if parameter["name"] not in arguments and not is_optional(parameter)
     ]
-    return errors
+    return [*errors, *type_errors(process_id, arguments, parameters)]
 
 
 def is_optional(parameter: Json) -> bool:

@@ -38,7 +38,7 @@ def test_callbacks_have_the_parameters_of_the_specification(process_id, argument
 
 def test_the_right_call_has_no_errors():
     parameters = specifications()["ndvi"]["parameters"]
-    assert check_arguments("ndvi", {"data": 1, "nir": "n"}, parameters) == []
+    assert check_arguments("ndvi", {"data": {"from_node": "a"}, "nir": "n"}, parameters) == []
     assert len(check_arguments("ndvi", {"date": 1, "nri": "n"}, parameters)) == 3
 
 
