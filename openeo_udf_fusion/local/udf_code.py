@@ -16,8 +16,9 @@ from openeo.udf.run_code import load_module_from_string, run_udf_code
 from openeo.udf.udf_data import UdfData
 from openeo.udf.xarraydatacube import XarrayDataCube
 
-from openeo_udf_fusion.errors import InvalidCube, UdfFailed
+from openeo_udf_fusion.errors import FusionError, InvalidCube, UdfFailed
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.udfs import is_shipped
 
 NO_UDF_FOUND = (
     "no UDF found in the code: it needs\n"
@@ -44,6 +45,8 @@ def run_code(code: str, cube: xr.DataArray, context: Json, epsg: int | None) -> 
         The code does not compile, holds no UDF, or raised; the message ends with its traceback.
     InvalidCube
         It returned something that is not one data cube.
+    FusionError
+        A deliberate error of a UDF that this package ships, as it is.
     """
     data = UdfData(
         proj={"EPSG": epsg} if epsg else {}, datacube_list=[XarrayDataCube(cube)], user_context=context
@@ -53,6 +56,8 @@ def run_code(code: str, cube: xr.DataArray, context: Json, epsg: int | None) -> 
     except OpenEoUdfException as error:
         raise UdfFailed(NO_UDF_FOUND if "No UDF found" in str(error) else str(error)) from error
     except (Exception, SystemExit) as error:
+        if _explains_itself(error, code):
+            raise
         raise UdfFailed(described(error, code)) from error
     if len(cubes) != 1 or not isinstance(cubes[0], XarrayDataCube):
         raise InvalidCube(f"a UDF returns one data cube, this one returned {len(cubes)}")
@@ -80,7 +85,14 @@ def promised_bands(code: str, bands: Sequence[str], context: Json) -> list[str]:
         changed = load_module_from_string(code)["apply_metadata"](metadata, context)
         return [str(name) for name in changed.band_names]
     except (Exception, SystemExit) as error:
+        if _explains_itself(error, code):
+            raise
         raise UdfFailed(described(error, code)) from error
+
+
+def _explains_itself(error: BaseException, code: str) -> bool:
+    """Whether it is a deliberate error of a shipped UDF: its message, code and status are for the caller."""
+    return isinstance(error, FusionError) and is_shipped(code)
 
 
 def described(error: BaseException, code: str) -> str:
