@@ -80,7 +80,10 @@ def router(data: Path, processes: Mapping[str, Json]) -> APIRouter:
 
     @routes.get("/collections")
     def list_collections(request: Request, page: Annotated[Page, Depends()]) -> Json:
-        found = [_linked(c.metadata(), _base(request)) for c in collections.find_collections(data).values()]
+        found = [
+            _linked(metadata, _base(request))
+            for metadata in _readable(collections.find_collections(data).values())
+        ]
         short = [
             {k: v for k, v in metadata.items() if k not in _LONG_COLLECTION_FIELDS} for metadata in found
         ]
