@@ -26,6 +26,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
 def make_cube() -> Callable[..., xr.DataArray]:
     """Factory: fields that green up, seen by each sensor on its own days, with gaps, clouds and flags.
 

@@ -1,5 +1,6 @@
 """The text of each UDF, as it is shipped to a backend."""
 
+import json
 import re
 from functools import cache
 from importlib import resources
@@ -12,10 +13,9 @@ _SCRIPT_BLOCK = re.compile(r"\A# /// script\n(?:#[^\n]*\n)*?# ///\n")
 @cache
 def source(process: str) -> str:
     """Return the text of a process's UDF, requirement included."""
-    file = resources.files(__name__) / f"{process}.py"
-    if process.startswith("_") or not file.is_file():
+    if process not in names():
         raise InvalidParameter(f"there is no UDF {process!r}; there are {names()}")
-    return file.read_text(encoding="utf-8")
+    return (resources.files(__name__) / f"{process}.py").read_text(encoding="utf-8")
 
 
 @cache
@@ -36,7 +36,9 @@ def with_requirement(process: str, requirement: str | None) -> str:
         A PEP 508 requirement or URL that installs this package; None where the worker's image brings it.
     """
     text = source(process)
-    block = "" if requirement is None else f'# /// script\n# dependencies = ["{requirement}"]\n# ///\n'
+    # A string of JSON is one of TOML, whatever quotes and backslashes it holds.
+    stated = f"# /// script\n# dependencies = [{json.dumps(requirement)}]\n# ///\n"
+    block = "" if requirement is None else stated
     return _SCRIPT_BLOCK.sub(lambda _: block, text, count=1)
 
 

@@ -1,0 +1,114 @@
+import inspect
+
+import pytest
+
+from openeo_udf_fusion import udps
+from openeo_udf_fusion.models import cards
+from openeo_udf_fusion.processes.harmonize_modis_viirs import MODEL, harmonize_modis_viirs
+from openeo_udf_fusion.sensors import FUSED_BANDS, band_of, canonical_label
+
+SIGNATURE = {
+    name: p.default for name, p in list(inspect.signature(harmonize_modis_viirs).parameters.items())[1:]
+}
+
+
+@pytest.fixture(scope="module")
+def area(definitions):
+    return definitions["harmonize_modis_viirs"]
+
+
+@pytest.fixture(scope="module")
+def from_cube(definitions):
+    return definitions["harmonize_modis_viirs_cube"]
+
+
+def defaults(process):
+    return {parameter["name"]: parameter.get("default") for parameter in process["parameters"]}
+
+
+def tiles(process):
+    (node,) = (n for n in process["process_graph"].values() if n["process_id"] == "apply_neighborhood")
+    return node["arguments"]
+
+
+def test_the_parameters_for_a_cube_are_those_of_the_function(from_cube):
+    own = {name: default for name, default in defaults(from_cube).items() if name != "data"}
+    assert own == SIGNATURE
+    assert list(own) == list(SIGNATURE)
+
+
+def test_the_parameters_for_an_area_include_those_of_the_function(area):
+    given = defaults(area)
+    del given["temporal_extent"]
+    assert given.items() >= {name: d for name, d in SIGNATURE.items() if name != "temporal_extent"}.items()
+
+
+def test_choices_are_those_that_the_function_takes(from_cube):
+    choices = {
+        parameter["name"]: parameter["schema"]["enum"]
+        for parameter in from_cube["parameters"]
+        if isinstance(parameter["schema"], dict) and "enum" in parameter["schema"]
+    }
+    annotations = inspect.signature(harmonize_modis_viirs).parameters
+    assert choices == {name: list(annotations[name].annotation.__args__) for name in choices}
+    assert set(choices) == {"target", "uncertainty", "precision"}
+
+
+def test_all_of_them_reach_the_udf(area, from_cube):
+    for process in (area, from_cube):
+        assert tiles(process)["context"] == {name: {"from_parameter": name} for name in SIGNATURE}
+
+
+def test_the_overlap_is_the_receptive_field_of_the_model(area, from_cube):
+    for process in (area, from_cube):
+        overlap = {entry["value"] for entry in tiles(process)["overlap"]}
+        assert overlap == {cards.read(MODEL).receptive_field_px}
+
+
+def test_every_load_names_its_bands_by_labels_of_the_alias_table(area):
+    graph, given = area["process_graph"], defaults(area)
+    renames = [node["arguments"] for node in graph.values() if node["process_id"] == "rename_labels"]
+    assert len(renames) == 4
+    labels = [label for rename in renames for label in rename["target"]]
+    assert len(set(labels)) == len(labels)
+    assert {f"{s}_{name}" for s, names in FUSED_BANDS.items() for name in names} <= set(labels)
+    for rename in renames:
+        assert rename["source"] == graph[rename["data"]["from_node"]]["arguments"]["bands"]
+        source = given[rename["source"]["from_parameter"]]
+        sensor = rename["target"][0].partition("_")[0]
+        assert [canonical_label(name, sensor) for name in source] == rename["target"]
+
+
+def test_flags_keep_their_bits(area):
+    graph = area["process_graph"]
+
+    def labels_below(reference):
+        node = graph[reference["from_node"]]
+        if node["process_id"] == "rename_labels":
+            return node["arguments"]["target"]
+        return labels_below(node["arguments"]["data"])
+
+    resampled = [
+        node["arguments"] for node in graph.values() if node["process_id"] == "resample_cube_spatial"
+    ]
+    assert len(resampled) == 3
+    for arguments in resampled:
+        kinds = {band_of(label)[1].kind for label in labels_below(arguments["data"])}
+        assert (kinds, arguments["method"]) in [({"qa"}, "near"), ({"reflectance"}, "bilinear")]
+    scaled = [node["arguments"] for node in graph.values() if node["process_id"] == "apply"]
+    assert len(scaled) == 2
+    assert all(band_of(label)[1].kind == "reflectance" for s in scaled for label in labels_below(s["data"]))
+
+
+def test_products_are_scaled_as_their_guides_say():
+    for definition, factor in ((udps.PUBLISHED, 1e-4), (udps.EMBEDDED, 1.0)):
+        given = defaults(udps.definitions(definition)["harmonize_modis_viirs"])
+        assert {given["modis_scale"], given["viirs_scale"]} == {factor}
+        assert {given["modis_offset"], given["viirs_offset"]} == {0.0}
+
+
+def test_the_description_names_every_band_and_what_cannot_be_claimed(area, from_cube):
+    for process in (area, from_cube):
+        for name in FUSED_BANDS["viirs"]:
+            assert f"viirs_{name}" in process["description"]
+        assert "What cannot be claimed" in process["description"]
