@@ -25,6 +25,7 @@ _SYNONYMS = {
     "y": ("lat", "latitude", "northing"),
     "x": ("lon", "longitude", "easting"),
 }
+_SAMPLE = 30_000
 _LARGEST_MEDIAN_REFLECTANCE = 2.0
 _SMALLEST_HIGH_REFLECTANCE = 1e-3
 
@@ -165,9 +166,7 @@ def _stack(cube: xr.DataArray, wanted: Sequence[str]) -> Values:
 
 def _check_scaled(values: Values, sensor: str) -> None:
     """Refuse stored integers, and values that were scaled twice; a sample tells."""
-    sample = (
-        values.ravel()[:: max(1, values.size // 100_000)] if values.flags.c_contiguous else values[..., ::7]
-    )
+    sample = values.flat[:: max(1, values.size // _SAMPLE)]
     sample = sample[np.isfinite(sample) & (sample > sensors.VALID_REFLECTANCE[0])]
     if sample.size and np.median(sample) > _LARGEST_MEDIAN_REFLECTANCE:
         raise InvalidCube(

@@ -118,14 +118,17 @@ def _daily(arrays: SensorArrays | None, valid: Mask | None, first: int, shape: t
 
 
 def _neighbours(seen: Mask, place: DayNumbers) -> _Neighbours:
-    day = np.arange(len(seen), dtype=np.int32)[:, None, None]
-    before = np.maximum.accumulate(np.where(seen, day, -2 * _NEVER), axis=0)[place]
-    after = np.minimum.accumulate(np.where(seen, day, 2 * _NEVER)[::-1], axis=0)[::-1][place]
-    queried = place[:, None, None]
-    return _Neighbours(
-        np.minimum(queried - before, _NEVER).astype(np.int16),
-        np.minimum(after - queried, _NEVER).astype(np.int16),
-    )
+    return _Neighbours(_days_since(seen)[place], _days_since(seen[::-1])[::-1][place])
+
+
+def _days_since(seen: Mask) -> NDArray[np.int16]:
+    """Return the days from each day back to the last one that was seen."""
+    since = np.empty(seen.shape, np.int16)
+    last = np.full(seen.shape[1:], _NEVER, np.int16)
+    for day, now in enumerate(seen):
+        last = np.where(now, np.int16(0), np.minimum(last + np.int16(1), np.int16(_NEVER)))
+        since[day] = last
+    return since
 
 
 def _grade(seen: Mask, near: _Neighbours) -> NDArray[np.uint8]:
