@@ -123,8 +123,10 @@ def _load(collections: JsonValue, graph: Json) -> Json:
 
 
 def _is_cube(parameter: Json) -> bool:
+    """Tell a cube parameter from one that takes a vector cube among other things, such as an extent."""
     schemas = parameter["schema"] if isinstance(parameter["schema"], list) else [parameter["schema"]]
-    return any(schema.get("subtype") in ("datacube", "raster-cube") for schema in schemas)
+    subtypes = {schema.get("subtype") for schema in schemas if schema.get("type") != "null"}
+    return bool(subtypes) and subtypes <= {"datacube", "raster-cube"}
 
 
 def _definition(name: str, shipped: Mapping[str, Json], read: Callable[[str], Json]) -> Json:
