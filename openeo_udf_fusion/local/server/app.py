@@ -2,7 +2,7 @@
 
 import fcntl
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TextIO
@@ -61,7 +61,7 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
 
     predefined = predefined_processes()
     stored = user_processes.UserProcesses(settings.state / "process_graphs")
-    workspace = Workspace(data=settings.data, definitions=definitions(stored, predefined), fetch=fetch_json)
+    workspace = Workspace(data=settings.data, definitions=definitions(stored), fetch=fetch_json)
     jobs = JobStore(settings.state / "jobs")
     worker = Worker(jobs, executor, workspace, scratch)
     synchronous = processing.Processing(executor, workspace, scratch)
@@ -104,22 +104,22 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
 def predefined_processes() -> dict[str, Json]:
     """The processes of GET /processes by id: the standard ones, and this project's with their graphs."""
     found = dict(standard.specifications())
-    for process_id, process in udps.definitions(udps.EMBEDDED).items():
-        found[process_id] = process
-    return found
+    return found | udps.definitions(udps.EMBEDDED)
 
 
-def definitions(
-    stored: user_processes.UserProcesses, predefined: Mapping[str, Json]
-) -> Callable[[str, str | None], Json | None]:
-    """Who defines a process: the user's own ones go first, `"user"` and `"backend"` choose."""
+def definitions(stored: user_processes.UserProcesses) -> Callable[[str, str | None], Json | None]:
+    """Who defines a process: the user's own ones go first, `"user"` and `"backend"` choose.
+
+    Standard processes are not looked up: some come with a graph (that of `mean` sums and counts), but what
+    counts is their implementation.
+    """
+    ours = udps.definitions(udps.EMBEDDED)
 
     def find(process_id: str, namespace: str | None) -> Json | None:
         own = stored.find(process_id) if namespace in (None, "user") else None
         if own is not None or namespace == "user":
             return own
-        process = predefined.get(process_id) if namespace in (None, "backend") else None
-        return process if process is not None and "process_graph" in process else None
+        return ours.get(process_id) if namespace in (None, "backend") else None
 
     return find
 

@@ -88,16 +88,22 @@ def test_a_broken_file_costs_that_process_alone(stored, tmp_path):
 
 
 def test_the_users_own_process_wins_unless_the_namespace_says_otherwise(stored):
-    predefined = {"fill": {"id": "fill", "summary": "theirs", "process_graph": {}}, "add": {"id": "add"}}
-    find = definitions(stored, predefined)
-    assert find("fill", None)["summary"] == "theirs"
-    stored.put("fill", PROCESS)
-    assert find("fill", None)["summary"] == "Adds one"
-    assert find("fill", "user")["summary"] == "Adds one"
-    assert find("fill", "backend")["summary"] == "theirs"
-    assert find("add", None) is None  # a standard process has no graph
-    assert find("add", "user") is None
+    find, name = definitions(stored), "harmonize_modis_viirs"
+    theirs = find(name, None)
+    assert theirs["process_graph"]
+    stored.put(name, PROCESS)
+    assert find(name, None)["summary"] == "Adds one"
+    assert find(name, "user")["summary"] == "Adds one"
+    assert find(name, "backend") == theirs
     assert find("nothing", None) is None
+
+
+@pytest.mark.parametrize("process_id", ["mean", "multiply", "ndvi"])
+def test_standard_processes_run_as_implemented_whatever_graph_they_come_with(stored, process_id):
+    find = definitions(stored)
+    assert find(process_id, None) is find(process_id, "backend") is find(process_id, "user") is None
+    stored.put(process_id, PROCESS)
+    assert find(process_id, None)["summary"] == "Adds one"
 
 
 def test_an_id_of_the_api_that_needs_quoting_is_refused(shared):
