@@ -26,6 +26,7 @@ _SYNONYMS = {
     "x": ("lon", "longitude", "easting"),
 }
 _SAMPLE = 30_000
+_FEW = 1000
 _LARGEST_MEDIAN_REFLECTANCE = 2.0
 _SMALLEST_HIGH_REFLECTANCE = 1e-3
 
@@ -166,18 +167,23 @@ def _stack(cube: xr.DataArray, wanted: Sequence[str]) -> Values:
 
 def _check_scaled(values: Values, sensor: str) -> None:
     """Refuse stored integers, and values that were scaled twice; a sample tells."""
-    sample = values.flat[:: max(1, values.size // _SAMPLE)]
-    sample = sample[np.isfinite(sample) & (sample > sensors.VALID_REFLECTANCE[0])]
+    sample = _plausible(values.flat[:: max(1, values.size // _SAMPLE)])
+    if sample.size < _FEW:  # a small area in a tile filled up to full size
+        sample = _plausible(values.reshape(-1))
     if sample.size and np.median(sample) > _LARGEST_MEDIAN_REFLECTANCE:
         raise InvalidCube(
             f"reflectance of {sensor} must be 0-1, its median is {np.median(sample):.4g}: stored integers? "
             "apply scale and offset first, e.g. cube * 0.0001, or give the process's scale parameter"
         )
-    if sample.size >= 1000 and 0 < np.quantile(sample, 0.99) < _SMALLEST_HIGH_REFLECTANCE:
+    if sample.size >= _FEW and 0 < np.quantile(sample, 0.99) < _SMALLEST_HIGH_REFLECTANCE:
         raise InvalidCube(
             f"reflectance of {sensor} must be 0-1, 99 % of it is below {np.quantile(sample, 0.99):.2g}: "
             "scaled twice? this collection holds reflectance already, so set the process's scale to 1"
         )
+
+
+def _plausible(values: Values) -> Values:
+    return values[np.isfinite(values) & (values > sensors.VALID_REFLECTANCE[0])]
 
 
 def _apply_flags(valid: Mask, cube: xr.DataArray, sensor: str, bands: Sequence[str]) -> None:
