@@ -85,13 +85,20 @@ class Grid(NamedTuple):
 
 
 class Base(NamedTuple):
-    """The simple estimate that the network corrects, and what the decoder may know about it; all (p, q, b)."""
+    """An interpolation in time and its circumstances; all (p, q, b)."""
 
     estimate: Tensor
     step: Tensor  # next minus previous value
     days_before: Tensor
     days_after: Tensor
-    own: Tensor  # whether the sensor itself was observed that day
+
+
+class Merged(NamedTuple):
+    """One series out of two sensors, and how they differ around each day; all (p, t, b)."""
+
+    grid: Grid
+    peculiar: Tensor  # the sensors' difference nearby, less their mean difference
+    days_away: Tensor  # from the nearest day that both saw
 
 
 class Normal(NamedTuple):
@@ -131,11 +138,12 @@ class Translation(nn.Module):
 
 
 class Merge(nn.Module):
-    """The sensor's own series, completed by the other sensor's translated one, less their mean difference.
+    """The sensor's own series, completed by the other sensor's translated one, less their difference.
 
-    The difference over the days that both saw is shrunk towards zero as if `shrink` more days agreed: it
-    takes away the sensors' difference in calibration, footprint and angle at that pixel. `climatology` is the
-    mean reflectance of each band, for where nothing at all is known about it.
+    Where both saw the same day they differ by calibration, footprint and angle. The mean difference at the
+    pixel is shrunk towards zero as if `shrink` more days agreed; near days that both saw, the difference of
+    those days counts too, by a share that fades with the distance. `climatology` is the mean reflectance of
+    each band, for where nothing at all is known about it.
     """
 
     climatology: Tensor
@@ -145,38 +153,64 @@ class Merge(nn.Module):
         self.translate = Translation(source_bands, target_bands, partner)
         self.register_buffer("climatology", torch.full((target_bands,), 0.2))
         self.log_shrink = nn.Parameter(torch.full((target_bands,), math.log(4.0)))
+        self.local_share = nn.Parameter(torch.zeros(target_bands))
+        self.log_memory_days = nn.Parameter(torch.full((target_bands,), math.log(20.0)))
 
-    def forward(self, own: Grid, other: Grid) -> Grid:
+    def forward(self, own: Grid, other: Grid) -> Merged:
+        """Both (p, t, b) grids on the own sensor's scale."""
         moved = self.translate(other)
         both = own.valid & moved.valid
-        difference = torch.where(both, own.values - moved.values, 0.0).sum(1, keepdim=True)
-        shift = difference / (both.sum(1, keepdim=True) + self.log_shrink.exp())
-        values = torch.where(own.valid, own.values, moved.values + shift)
-        return Grid(values, own.valid | moved.valid)
+        if not bool(both.any()):
+            values = torch.where(own.valid, own.values, moved.values)
+            nothing = torch.zeros_like(values)
+            return Merged(Grid(values, own.valid | moved.valid), nothing, torch.full_like(values, FAR_DAYS))
+        difference = torch.where(both, own.values - moved.values, 0.0)
+        shift = difference.sum(1, keepdim=True) / (both.sum(1, keepdim=True) + self.log_shrink.exp())
+        near = interpolate(
+            Grid(difference, both), torch.arange(own.values.shape[1], device=both.device), shift
+        )
+        peculiar = near.estimate - shift
+        away = torch.minimum(near.days_before, near.days_after)
+        share = self.local_share.sigmoid() * torch.exp(-away * (-self.log_memory_days).exp())
+        values = torch.where(own.valid, own.values, moved.values + shift + share * peculiar)
+        return Merged(Grid(values, own.valid | moved.valid), peculiar, away)
 
 
-def interpolate(merged: Grid, own_valid: Tensor, query: Tensor, climatology: Tensor) -> Base:
-    """Interpolate linearly in time between the nearest observations of each band; constant outside.
+def interpolate(grid: Grid, query: Tensor, fallback: Tensor) -> Base:
+    """Interpolate linearly in time between the nearest valid values of each band; constant outside.
 
-    `query` (q,) are positions on the grid, `climatology` (b,) stands where a band was never seen.
+    `query` (q,) are positions on the grid; `fallback`, (b,) or (p, 1, b), stands where a band was never seen.
     """
-    days = merged.values.shape[1]
+    days = grid.values.shape[1]
     day = torch.arange(days, device=query.device)[:, None]
-    before = torch.where(merged.valid, day, -1).cummax(1).values
-    after = torch.where(merged.valid, day, days).flip(1).cummin(1).values.flip(1)
-    before, after = before[:, query], after[:, query]  # (p q b)
+    before = torch.where(grid.valid, day, -1).cummax(1).values
+    after = torch.where(grid.valid, day, days).flip(1).cummin(1).values.flip(1)
+    if len(query) != days:
+        before, after = before.index_select(1, query), after.index_select(1, query)  # (p q b)
     has_before, has_after = before >= 0, after < days
-    start = merged.values.gather(1, before.clamp(min=0))
-    end = merged.values.gather(1, after.clamp(max=days - 1))
+    start = grid.values.gather(1, before.clamp(min=0))
+    end = grid.values.gather(1, after.clamp(max=days - 1))
     start, end = torch.where(has_before, start, end), torch.where(has_after, end, start)
     seen = has_before | has_after
-    start, end = torch.where(seen, start, climatology), torch.where(seen, end, climatology)
+    start, end = torch.where(seen, start, fallback), torch.where(seen, end, fallback)
     at = query[:, None]
     days_before = torch.where(has_before, at - before, FAR_DAYS).float().clamp(max=FAR_DAYS)
     days_after = torch.where(has_after, after - at, FAR_DAYS).float().clamp(max=FAR_DAYS)
     fraction = days_before / (days_before + days_after).clamp(min=1)
     step = end - start
-    return Base(start + fraction * step, step, days_before, days_after, own_valid[:, query])
+    return Base(start + fraction * step, step, days_before, days_after)
+
+
+def around(grid: Grid) -> tuple[Tensor, Tensor]:
+    """Mean of the valid values of nine days (p, t, b), zero where there is none; and their share of nine."""
+    days = grid.values.shape[1]
+    both = torch.cat([torch.where(grid.valid, grid.values, 0.0), grid.valid.to(grid.values)], -1)
+    one = F.pad(both, (0, 0, 4, 4))
+    two = one[:, :-1] + one[:, 1:]
+    four = two[:, :-2] + two[:, 2:]
+    eight = four[:, :-4] + four[:, 4:]
+    total, count = (eight[:, :days] + one[:, 8:]).chunk(2, -1)
+    return total / count.clamp(min=1), count / 9
 
 
 # --- the latent series
@@ -219,6 +253,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(config.width, config.width, bias=False)
 
     def forward(self, z: Tensor, reach: "Reach") -> Tensor:
+        """Latents (p, l, d) -> (p, l, d)."""
         q, k, v = rearrange(self.project(z), "p l (three h d) -> three p h l d", three=3, h=self.heads)
         always = self.always.to(q).unsqueeze(1).expand(-1, len(z), -1, -1, -1)  # (2 p h 1 d)
         mixed = []
@@ -227,15 +262,16 @@ class Attention(nn.Module):
             v_near = torch.cat([v[:, :, keys], always[1]], 2)
             near = bias.to(q).expand(len(z), -1, -1, -1)
             mixed.append(F.scaled_dot_product_attention(q[:, :, rows], k_near, v_near, attn_mask=near))
-        return self.out(rearrange(torch.cat(mixed, 2), "p h l d -> p l (h d)"))
+        together: Tensor = self.out(rearrange(torch.cat(mixed, 2), "p h l d -> p l (h d)"))
+        return together
 
 
 class Reach:
     """Who may attend to whom, and how strongly time alone weighs: blocks of rows with their keys.
 
-    The bias is -|dt| / tau of the head within the reach. A bin in whose neighbourhood nothing was observed is no key,
-    so that an empty stretch of days changes nothing. Blocks of rows see only the keys within
-    their reach: what they leave out has weight zero anyhow, and so cost grows linearly with time.
+    The bias is -|dt| / tau of the head within the reach. A bin in whose neighbourhood nothing was observed is
+    no key, so that an empty stretch of days changes nothing. Blocks of rows see only the keys within their
+    reach: what they leave out has weight zero anyhow, and so cost grows linearly with time.
     """
 
     def __init__(self, seen: Tensor, config: Config) -> None:
@@ -271,51 +307,44 @@ class Block(nn.Module):
         self.down = nn.Linear(config.mlp, config.width)
 
     def forward(self, z: Tensor, reach: Reach) -> Tensor:
+        """Latents (p, l, d) -> (p, l, d)."""
         z = z + self.attention(self.norm_time(z), reach)
-        return z + self.down(F.gelu(self.up(self.norm_width(z))))
+        wide = F.gelu(self.up(self.norm_width(z)))
+        return z + cast(Tensor, self.down(wide))
 
 
 # --- out of the latent series
 
 
 class Decoder(nn.Module):
-    """Latents next to a queried day and the base's circumstances -> correction and spread per band."""
+    """Latents next to a queried day and the base's circumstances -> how to correct the base, per band."""
 
     def __init__(self, bands: int, config: Config) -> None:
         super().__init__()
         self.bin_days = config.bin_days
         self.norm = nn.RMSNorm(config.width, eps=1e-6)
         self.latent = nn.Linear(config.width, config.decoder)
-        self.circumstances = nn.Linear(6 * bands, config.decoder, bias=False)
+        self.circumstances = nn.Linear(10 * bands, config.decoder, bias=False)
         self.phase = nn.Parameter(torch.zeros(config.bin_days, config.decoder))
         self.mix = nn.Linear(config.decoder, config.decoder)
-        self.head = nn.Linear(config.decoder, 2 * bands)
+        self.head = nn.Linear(config.decoder, 3 * bands)
         nn.init.zeros_(self.head.weight)
         nn.init.constant_(self.head.bias[:bands], 0.0)
-        nn.init.constant_(self.head.bias[bands:], -2.0)
+        nn.init.constant_(self.head.bias[bands:], -2.0)  # a small spread, and hardly any smoothing
 
-    def forward(self, z: Tensor, query: Tensor, base: Base, centre: Tensor) -> tuple[Tensor, Tensor]:
-        """Correction in units of the spread, and the raw spread: both (p, q, b)."""
+    def forward(self, z: Tensor, query: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Correction in units of the spread, raw spread, raw share of smoothing: all (p, q, b)."""
         latent = self.latent(self.norm(z))  # (p l d)
         position = (query - (self.bin_days - 1) / 2) / self.bin_days
         left = position.floor().long()
         right_share = (position - left)[:, None].to(latent)
-        near = torch.lerp(latent[:, left], latent[:, left + 1], right_share)  # (p q d)
-        known = torch.cat(
-            [
-                (base.estimate - centre[:, None]) / REFLECTANCE_UNIT,
-                base.estimate / REFLECTANCE_UNIT,
-                base.step / REFLECTANCE_UNIT,
-                torch.log1p(base.days_before) / 3,
-                torch.log1p(base.days_after) / 3,
-                base.own.to(base.estimate),
-            ],
-            -1,
-        )
+        near = torch.lerp(
+            latent.index_select(1, left), latent.index_select(1, left + 1), right_share
+        )  # (p q d)
         phase = self.phase[query % self.bin_days].to(latent)
         hidden = F.gelu(near + self.circumstances(known) + phase)
-        correction, spread = self.head(F.gelu(self.mix(hidden))).float().chunk(2, -1)
-        return correction, spread
+        correction, spread, smoothing = self.head(F.gelu(self.mix(hidden))).float().chunk(3, -1)
+        return correction, spread, smoothing
 
 
 class SatFuseNet(nn.Module):
@@ -343,12 +372,12 @@ class SatFuseNet(nn.Module):
         centres = {}
         for sensor, other in OTHER.items():
             partner = list(self.config.partner(sensor))
-            translate = self.merge[sensor].translate
+            translate = self.merge_into(sensor).translate
             lent = count[other][:, partner]
             moved = total[other][:, partner] * translate.slope + translate.offset * lent
             days = count[sensor] + lent
             mean = (total[sensor] + moved) / days.clamp(min=1)
-            centres[sensor] = torch.where(days > 0, mean, self.merge[sensor].climatology)
+            centres[sensor] = torch.where(days > 0, mean, self.merge_into(sensor).climatology)
         return centres
 
     def encode(self, grids: Mapping[str, Grid], first_day: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -374,15 +403,33 @@ class SatFuseNet(nn.Module):
         self, z: Tensor, centres: Mapping[str, Tensor], grids: Mapping[str, Grid], query: Tensor, target: str
     ) -> Normal:
         """The target's distribution on the queried positions (q,) of the grid; needs a bin to either side."""
-        other = OTHER[target]
+        own, other = grids[target], grids[OTHER[target]]
         with torch.autocast(z.device.type, enabled=False):
-            merged = self.merge[target](grids[target], grids[other])
-            base = interpolate(merged, grids[target].valid, query, self.merge[target].climatology)
-        correction, spread = self.decoder[target](z, query, base, centres[target])
+            merged: Merged = self.merge_into(target)(own, other)
+            base = interpolate(merged.grid, query, self.merge_into(target).climatology)
+            mean, share = (each.index_select(1, query) for each in around(merged.grid))
+            to_mean = torch.where(share > 0, mean - base.estimate, 0.0)
+            known = torch.cat(
+                [
+                    (base.estimate - centres[target][:, None]) / REFLECTANCE_UNIT,
+                    base.estimate / REFLECTANCE_UNIT,
+                    base.step / REFLECTANCE_UNIT,
+                    torch.log1p(base.days_before) / 3,
+                    torch.log1p(base.days_after) / 3,
+                    own.valid.index_select(1, query).float(),
+                    merged.peculiar.index_select(1, query) / REFLECTANCE_UNIT,
+                    torch.log1p(merged.days_away.index_select(1, query)) / 3,
+                    to_mean / REFLECTANCE_UNIT,
+                    share,
+                ],
+                -1,
+            )
+        correction, spread, smoothing = self.decoder[target](z, query, known)
         sigma = self.config.sigma_min + 0.05 * F.softplus(spread)
-        return Normal(base.estimate + correction * sigma, sigma)
+        return Normal(base.estimate + smoothing.sigmoid() * to_mean + correction * sigma, sigma)
 
     def forward(self, grids: Mapping[str, Grid], first_day: Tensor, query: Tensor, target: str) -> Normal:
+        """Encode both sensors' grids and decode one of them; see `encode` and `decode`."""
         z, centres = self.encode(grids, first_day)
         return self.decode(z, centres, grids, query, target)
 
