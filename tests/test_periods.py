@@ -131,7 +131,7 @@ def test_days(text, day):
     "text", ["2022-13-01", "2023-02-29", "2022-1-1", "2022-01", "today", "", 20220101, None]
 )
 def test_what_is_no_day_is_quoted_in_the_error(text):
-    with pytest.raises(InvalidParameter, match="dates takes .*got") as error:
+    with pytest.raises(InvalidParameter, match=r"dates takes .*got") as error:
         parse_day(text, "dates")
     assert repr(text) in str(error.value)
 

@@ -243,9 +243,12 @@ def test_far_from_any_observation_values_are_refused(make_cube):
     cube = make_cube(days=8, missing=0, seed=3)
     last = cube["t"].values[np.isfinite(cube.values).any((1, 2, 3))][-1].astype("datetime64[D]")
     dates = [str(last + support), str(last + support + 1)]
-    origin = harmonized(cube, dates=dates).sel(bands="provenance")
+    result = harmonized(cube, dates=dates, uncertainty="quantiles")
+    origin, values = result.sel(bands="provenance"), result.drop_sel(bands="provenance")
     assert (origin[0] == provenance.EXTRAPOLATED).all()
+    assert values[0].notnull().all()
     assert (origin[1] == provenance.REFUSED).all()
+    assert values[1].isnull().all()
 
 
 @pytest.mark.parametrize("year", [1990, 2050])
