@@ -1,0 +1,82 @@
+"""`openeo-udf-fusion bench`: how fast a process is on this machine, and how much memory it takes."""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from openeo_udf_fusion.jsontypes import Json
+
+ROWS: Mapping[str, str] = {
+    "pixel_years_per_s": "pixel-years/s, float32",
+    "pixel_years_per_s_bf16": "pixel-years/s, bfloat16",
+    "whittaker_pixel_years_per_s": "pixel-years/s, whittaker-eilers, one thread",
+    "pixel_years_per_cpu_s": "pixel-years per second of a core, float32",
+    "pixel_years_per_cpu_s_bf16": "pixel-years per second of a core, bfloat16",
+    "overhead_fraction": "share of time outside the model",
+    "overhead_cpu_fraction": "share of the cores' time outside the model",
+    "peak_rss_mib": "peak memory in MiB",
+    "peak_rss_mib_4x_area": "peak memory in MiB, 4 times the area",
+}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser("bench", help="measure speed and memory of a process", description=__doc__)
+    parser.add_argument("process", choices=["harmonize_modis_viirs"], help="which process")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "--size", type=_positive, default=64, metavar="PX", help="side of the cube; default: 64"
+    )
+    parser.add_argument("--threads", type=_positive, default=2, help="cores that torch may use; default: 2")
+    parser.add_argument("--repeats", type=_positive, default=3, help="turns of each contestant; default: 3")
+    parser.add_argument(
+        "--whittaker-pixels",
+        type=_positive,
+        default=512,
+        metavar="N",
+        help="pixels for whittaker-eilers in each of its turns; default: 512",
+    )
+    parser.add_argument(
+        "--area",
+        type=_positive,
+        default=128,
+        metavar="PX",
+        help="side of the area whose memory is measured, and that of 4 times as much; default: 128",
+    )
+    parser.add_argument("--skip-memory", action="store_true", help="measure speed alone")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure a process on a generated year of both sensors."""
+    from openeo_udf_fusion.bench import harmonize_modis_viirs as bench
+    from openeo_udf_fusion.demo.sample import write_sample
+
+    area_px = None if args.skip_memory else args.area
+    sizes = bench.Sizes(args.threads, args.repeats, args.whittaker_pixels, area_px)
+    with TemporaryDirectory(prefix="openeo_udf_fusion_sample_") as folder:
+        _say(f"generating {args.size} x {args.size} pixels of a year ...")
+        write_sample(Path(folder), size_px=args.size)
+        results = bench.measure(Path(folder), sizes, _say)
+    print(json.dumps(results) if args.json else table(results))
+    return 0
+
+
+def table(results: Json) -> str:
+    """Lay out the results for a reader."""
+    lines = [f"{results[key]:>10,g}  {text}" for key, text in ROWS.items() if key in results]
+    about = [f"{name}: {value}" for name, value in results["circumstances"].items()]
+    return "\n".join([*lines, "", *about])
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a whole number above 0 is needed, got {text}")
+    return number
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,32 @@
+import json
+
+KEYS = {
+    "pixel_years_per_s",
+    "pixel_years_per_s_bf16",
+    "whittaker_pixel_years_per_s",
+    "overhead_fraction",
+}
+TINY = ("--size", 16, "--repeats", 1, "--whittaker-pixels", 2)
+
+
+def test_json_is_one_object_with_the_promised_keys(command):
+    done = command("bench", "harmonize_modis_viirs", "--json", *TINY, "--area", 4)
+    results = json.loads(done.stdout)
+    assert done.status == 0
+    assert KEYS | {"peak_rss_mib", "peak_rss_mib_4x_area"} <= set(results)
+    assert {"threads", "torch", "cpu", "cube", "precision", "areas_px"} <= set(results["circumstances"])
+    assert 0.5 < results["peak_rss_mib_4x_area"] / results["peak_rss_mib"] < 2
+
+
+def test_the_table_names_what_it_shows(command):
+    done = command("bench", "harmonize_modis_viirs", *TINY, "--skip-memory")
+    assert done.status == 0
+    assert "whittaker-eilers, one thread" in done.stdout
+    assert "peak memory" not in done.stdout
+    assert "generating" in done.stderr
+
+
+def test_sizes_must_be_positive(command):
+    done = command("bench", "harmonize_modis_viirs", "--size", 0)
+    assert done.status == 2
+    assert "above 0" in done.stderr
