@@ -200,6 +200,18 @@ def test_a_udf_that_raises_ends_its_job_with_the_traceback(odd):
     assert "return cube.sel(bands='no_such_band')" in log
 
 
+def test_a_users_udf_may_raise_errors_of_this_package_and_keeps_its_traceback(odd, tmp_path):
+    code = (
+        "import xarray\nfrom openeo_udf_fusion.errors import MissingBands\n\n"
+        "def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:\n"
+        "    raise MissingBands('there is no green')\n"
+    )
+    cube = odd.load_collection("modis", bands=["modis_B1"]).apply(openeo.UDF(code))
+    status, error, message = fails(cube, tmp_path)
+    assert (status, error) == (400, "UdfFailed")
+    assert "raise MissingBands('there is no green')" in message
+
+
 # --- broken installations and disks
 
 
