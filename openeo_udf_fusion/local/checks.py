@@ -9,9 +9,9 @@ from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.formats import check_options, get_format
 from openeo_udf_fusion.local.inline import inline, is_callback
 from openeo_udf_fusion.local.sources import LOADERS, open_source
-from openeo_udf_fusion.local.standard import check_arguments, specifications
-from openeo_udf_fusion.local.udf_calls import udf_calls
-from openeo_udf_fusion.local.udf_requirements import check_requirements
+from openeo_udf_fusion.local.standard.specifications import check_arguments, specifications
+from openeo_udf_fusion.local.udf.calls import udf_calls
+from openeo_udf_fusion.local.udf.requirements import check_requirements
 
 if TYPE_CHECKING:
     from openeo_udf_fusion.local.executor import Workspace

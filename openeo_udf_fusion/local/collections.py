@@ -25,11 +25,12 @@ from openeo_udf_fusion.errors import (
     UnknownCollection,
 )
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.bandnames import Context, Override
-from openeo_udf_fusion.local.collection_metadata import collection_metadata
-from openeo_udf_fusion.local.datasets import dataset_layers
-from openeo_udf_fusion.local.dates import as_dates, in_interval
-from openeo_udf_fusion.local.folders import (
+from openeo_udf_fusion.local.grids import Grid, Window
+from openeo_udf_fusion.local.readers.bandnames import Context, Override
+from openeo_udf_fusion.local.readers.collection_metadata import collection_metadata
+from openeo_udf_fusion.local.readers.datasets import dataset_layers
+from openeo_udf_fusion.local.readers.dates import as_dates, in_interval
+from openeo_udf_fusion.local.readers.folders import (
     OVERRIDE,
     confined,
     is_geotiff,
@@ -38,11 +39,10 @@ from openeo_udf_fusion.local.folders import (
     is_zarr,
     walk,
 )
-from openeo_udf_fusion.local.grids import Grid, Window
-from openeo_udf_fusion.local.index import Index, arrange
-from openeo_udf_fusion.local.layers import Layer
-from openeo_udf_fusion.local.rasters import raster_layers
-from openeo_udf_fusion.local.stac import described, stac_kind, stac_layers
+from openeo_udf_fusion.local.readers.index import Index, arrange
+from openeo_udf_fusion.local.readers.layers import Layer
+from openeo_udf_fusion.local.readers.rasters import raster_layers
+from openeo_udf_fusion.local.readers.stac import described, stac_kind, stac_layers
 from openeo_udf_fusion.sensors import band_of, canonical_label
 
 # A dask chunk is one band, at most this many steps and pixels a side: 16 MiB of float32.

@@ -15,11 +15,11 @@ from openeo_udf_fusion.local.geometry import grid_of, placed
 from openeo_udf_fusion.local.inline import is_callback
 from openeo_udf_fusion.local.locality import Needs, Survey
 from openeo_udf_fusion.local.regions import Box, cut, refined, whole
-from openeo_udf_fusion.local.registry import implementations
 from openeo_udf_fusion.local.sources import LOADERS, Source, open_source
-from openeo_udf_fusion.local.udf_calls import udf_calls
-from openeo_udf_fusion.local.udf_contract import Region, apply_udf
-from openeo_udf_fusion.local.udf_runner import UdfRunner
+from openeo_udf_fusion.local.standard.registry import implementations
+from openeo_udf_fusion.local.udf.calls import udf_calls
+from openeo_udf_fusion.local.udf.contract import Region, apply_udf
+from openeo_udf_fusion.local.udf.runner import UdfRunner
 
 
 class ResolutionFound(Exception):

@@ -25,9 +25,9 @@ from openeo_udf_fusion.local.locality import NotLocal, Survey
 from openeo_udf_fusion.local.regions import Box, tiles, whole
 from openeo_udf_fusion.local.result_metadata import result_metadata
 from openeo_udf_fusion.local.tiles import ahead, tile_size
-from openeo_udf_fusion.local.udf_code import LogEntry
-from openeo_udf_fusion.local.udf_runner import UdfRunner
-from openeo_udf_fusion.local.udf_worker import now
+from openeo_udf_fusion.local.udf.code import LogEntry
+from openeo_udf_fusion.local.udf.runner import UdfRunner
+from openeo_udf_fusion.local.udf.worker import now
 
 __all__ = ["LogEntry", "Progress", "RunResult", "Workspace", "check", "load", "run"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, StorageFailed, UnsupportedFormat
 from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.folders import is_zarr
+from openeo_udf_fusion.local.readers.folders import is_zarr
 from openeo_udf_fusion.local.writers.geotiff import GeotiffSink, file_names
 from openeo_udf_fusion.local.writers.netcdf import NetcdfSink
 from openeo_udf_fusion.local.writers.parquet import ParquetSink

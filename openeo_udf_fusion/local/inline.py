@@ -8,9 +8,9 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from ..errors import ForbiddenPath, InvalidGraph, MissingParameter
-from ..jsontypes import Json, JsonValue
-from .standard import (
+from openeo_udf_fusion.errors import ForbiddenPath, InvalidGraph, MissingParameter
+from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.standard.specifications import (
     callback_parameters,
     check_arguments,
     is_optional,

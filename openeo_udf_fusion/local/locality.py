@@ -15,7 +15,7 @@ from openeo_udf_fusion.local.geometry import polygon_box
 from openeo_udf_fusion.local.grids import Grid
 from openeo_udf_fusion.local.inline import in_order, references, result_node
 from openeo_udf_fusion.local.regions import Box, cut, refined, whole
-from openeo_udf_fusion.local.udf_calls import UdfCall
+from openeo_udf_fusion.local.udf.calls import UdfCall
 
 PIXELWISE = frozenset(
     {

@@ -3,9 +3,9 @@
 import numpy as np
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.dates import iso
 from openeo_udf_fusion.local.formats import Template
 from openeo_udf_fusion.local.grids import Grid
+from openeo_udf_fusion.local.readers.dates import iso
 
 
 def result_metadata(template: Template, format: str) -> Json:

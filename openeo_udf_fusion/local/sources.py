@@ -13,8 +13,8 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.collections import Collection, get_collection
 from openeo_udf_fusion.local.geometry import bounding_box, grid_of, mask_polygon, placed
 from openeo_udf_fusion.local.grids import Grid
+from openeo_udf_fusion.local.readers.stac import local_path
 from openeo_udf_fusion.local.regions import Box, cut
-from openeo_udf_fusion.local.stac import local_path
 
 LOADERS = ("load_collection", "load_stac")
 

@@ -9,7 +9,6 @@ import pandas as pd
 import pystac
 import pytest
 import xarray as xr
-from graphs import callback, code, given, load, make_cube, node, of, process, px, store, udf, workspace
 from hypothesis import HealthCheck, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
@@ -29,6 +28,20 @@ from openeo_udf_fusion.errors import (
     UnsupportedFormat,
 )
 from openeo_udf_fusion.local import executor, tiles
+from tests.local.graphs import (
+    callback,
+    code,
+    given,
+    load,
+    make_cube,
+    node,
+    of,
+    process,
+    px,
+    store,
+    udf,
+    workspace,
+)
 
 BLUR = code(
     "padded = np.nan_to_num(cube.values)\n"

@@ -1,5 +1,4 @@
 import pytest
-from graphs import callback, given, load, node, of, process, udf
 
 from openeo_udf_fusion.errors import (
     ForbiddenPath,
@@ -9,6 +8,7 @@ from openeo_udf_fusion.errors import (
     UnknownProcess,
 )
 from openeo_udf_fusion.local.inline import inline
+from tests.local.graphs import callback, given, load, node, of, process, udf
 
 
 def parameter(name, **more):

@@ -2,11 +2,24 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from graphs import callback, code, given, load, make_cube, node, of, process, px, store, udf, workspace
 
 from openeo_udf_fusion.local import executor
 from openeo_udf_fusion.local.regions import Box, tiles
 from openeo_udf_fusion.local.tiles import TILE_BYTES, TILE_PX, ahead, tile_size
+from tests.local.graphs import (
+    callback,
+    code,
+    given,
+    load,
+    make_cube,
+    node,
+    of,
+    process,
+    px,
+    store,
+    udf,
+    workspace,
+)
 
 
 @pytest.fixture(scope="module")

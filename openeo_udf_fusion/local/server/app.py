@@ -14,7 +14,6 @@ from openeo_udf_fusion import udps
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local import executor as local_executor
-from openeo_udf_fusion.local import standard
 from openeo_udf_fusion.local.executor import Workspace
 from openeo_udf_fusion.local.fetch import fetch_json
 from openeo_udf_fusion.local.server import (
@@ -33,6 +32,7 @@ from openeo_udf_fusion.local.server.settings import Settings
 from openeo_udf_fusion.local.server.signed_links import LinkSigner
 from openeo_udf_fusion.local.server.storage import storage_failed
 from openeo_udf_fusion.local.server.worker import Worker
+from openeo_udf_fusion.local.standard import specifications as standard
 
 
 def create_app(settings: Settings, executor: Executor = local_executor) -> FastAPI:

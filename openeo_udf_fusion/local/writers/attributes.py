@@ -8,7 +8,7 @@ import xarray as xr
 from pyproj import CRS
 
 from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.bandnames import LABEL_ATTR
+from openeo_udf_fusion.local.readers.bandnames import LABEL_ATTR
 from openeo_udf_fusion.local.writers.template import Template
 
 GRID_MAPPING = "crs"

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 
 from openeo_udf_fusion.errors import InvalidCube
 from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.dates import DATE_TAG
+from openeo_udf_fusion.local.readers.dates import DATE_TAG
 from openeo_udf_fusion.local.writers.attributes import storable, variable_attrs
 from openeo_udf_fusion.local.writers.storage import discard
 from openeo_udf_fusion.local.writers.template import Template

@@ -1,9 +1,23 @@
 import numpy as np
 import pytest
-from graphs import NORTH, WEST, callback, code, load, make_cube, node, of, process, px, store, udf, workspace
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidGraph, InvalidParameter, UdfFailed, UnmetRequirement
 from openeo_udf_fusion.local import executor
+from tests.local.graphs import (
+    NORTH,
+    WEST,
+    callback,
+    code,
+    load,
+    make_cube,
+    node,
+    of,
+    process,
+    px,
+    store,
+    udf,
+    workspace,
+)
 
 
 @pytest.fixture(scope="module")

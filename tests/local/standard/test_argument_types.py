@@ -1,6 +1,6 @@
 import pytest
 
-from openeo_udf_fusion.local.argument_types import type_errors
+from openeo_udf_fusion.local.standard.argument_types import type_errors
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from rasterio.windows import Window as RasterWindow
 
 from openeo_udf_fusion.errors import InvalidCollection
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.bandnames import (
+from openeo_udf_fusion.local.grids import Grid, parse_crs
+from openeo_udf_fusion.local.readers.bandnames import (
     LABEL_ATTR,
     Context,
     Stated,
@@ -23,9 +24,8 @@ from openeo_udf_fusion.local.bandnames import (
     not_offered,
     sensor_of,
 )
-from openeo_udf_fusion.local.dates import DATE_TAG, Dates, as_dates, date_in_path, without_date
-from openeo_udf_fusion.local.grids import Grid, parse_crs
-from openeo_udf_fusion.local.layers import Indices, Layer
+from openeo_udf_fusion.local.readers.dates import DATE_TAG, Dates, as_dates, date_in_path, without_date
+from openeo_udf_fusion.local.readers.layers import Indices, Layer
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from openeo_udf_fusion.errors import InvalidCollection, InvalidParameter
-from openeo_udf_fusion.local.dates import as_dates, date_in_path, in_interval, without_date
+from openeo_udf_fusion.local.readers.dates import as_dates, date_in_path, in_interval, without_date
 
 DATES = np.array(["2022-01-01", "2022-01-09", "2022-01-09T10:30", "2022-02-01"], "datetime64[ns]")
 

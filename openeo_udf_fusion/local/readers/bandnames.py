@@ -9,7 +9,7 @@ import numpy as np
 
 from openeo_udf_fusion.errors import InvalidCollection
 from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.layers import Decoding
+from openeo_udf_fusion.local.readers.layers import Decoding
 from openeo_udf_fusion.sensors import SENSORS, Band, band_of, canonical_label
 
 # Product names of LP DAAC, ESA and USGS, and the plain names that people give to files.

@@ -1,8 +1,8 @@
 import pytest
 
 from openeo_udf_fusion.local.locality import PIXELWISE
-from openeo_udf_fusion.local.registry import implementations
-from openeo_udf_fusion.local.standard import (
+from openeo_udf_fusion.local.standard.registry import implementations
+from openeo_udf_fusion.local.standard.specifications import (
     EXECUTED_BY_NAME,
     callback_parameters,
     check_arguments,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from openeo_udf_fusion.errors import InvalidCollection
-from openeo_udf_fusion.local.dates import Dates
 from openeo_udf_fusion.local.grids import Grid, nearest_index
-from openeo_udf_fusion.local.layers import Indices, Layer, LayerCube, Placed
+from openeo_udf_fusion.local.readers.dates import Dates
+from openeo_udf_fusion.local.readers.layers import Indices, Layer, LayerCube, Placed
 from openeo_udf_fusion.sensors import SENSORS
 
 # Below this ratio two grids are the same one shifted; nearest would then move pixels by up to half of one.

@@ -15,7 +15,8 @@ logging.getLogger("openeo_processes_dask.process_implementations").setLevel(logg
 
 from openeo_processes_dask.process_implementations.core import process, standard_processes  # noqa: E402
 
-from openeo_udf_fusion.local import aggregation, combine, geometry, replacements, resample  # noqa: E402
+from openeo_udf_fusion.local import geometry, resample  # noqa: E402
+from openeo_udf_fusion.local.standard import aggregation, combine, replacements  # noqa: E402
 
 Implementation = Callable[..., Any]
 

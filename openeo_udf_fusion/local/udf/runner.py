@@ -16,13 +16,13 @@ import xarray as xr
 
 from openeo_udf_fusion.errors import Cancelled, FusionError, UdfFailed
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.udf_code import LogEntry, has_apply_metadata, promised_bands, run_code
-from openeo_udf_fusion.local.udf_requirements import check_requirements
-from openeo_udf_fusion.local.udf_worker import Answer, Request, now
+from openeo_udf_fusion.local.udf.code import LogEntry, has_apply_metadata, promised_bands, run_code
+from openeo_udf_fusion.local.udf.requirements import check_requirements
+from openeo_udf_fusion.local.udf.worker import Answer, Request, now
 from openeo_udf_fusion.udfs import is_shipped
 
 # Not `python -m`: what is pickled would belong to a module __main__.
-START = "from openeo_udf_fusion.local.udf_worker import main; main()"
+START = "from openeo_udf_fusion.local.udf.worker import main; main()"
 POLL_SECONDS = 0.1
 KEPT_WORKERS = 2
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.dates import iso
-from openeo_udf_fusion.local.index import Index
+from openeo_udf_fusion.local.readers.dates import iso
+from openeo_udf_fusion.local.readers.index import Index
 from openeo_udf_fusion.sensors import band_of
 
 

@@ -1,6 +1,6 @@
 """The subprocess that runs users' UDFs: takes requests from a pipe, answers each with a result and its log.
 
-Started by `local/udf_runner.py`, which calls `main` in a fresh interpreter.
+Started by `local/udf/runner.py`, which calls `main` in a fresh interpreter.
 """
 
 import logging
@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from openeo_udf_fusion.errors import FusionError
-from openeo_udf_fusion.local.udf_code import LogEntry, promised_bands, run_code
+from openeo_udf_fusion.local.udf.code import LogEntry, promised_bands, run_code
 
 _LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning"}
 _QUIET = ("openeo.udf.run_code",)  # says which function it found, at every call

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from openeo_udf_fusion.errors import InvalidCollection
-from openeo_udf_fusion.local.bandnames import (
+from openeo_udf_fusion.local.readers.bandnames import (
     Override,
     Stated,
     cf_attrs,

@@ -5,12 +5,12 @@ import openeo
 import openeo.processes as oe
 import pandas as pd
 import pytest
-from graphs import callback, given, load, make_cube, node, of, process, store, workspace
 from openeo.internal.graph_building import PGNode
 from openeo.metadata import BandDimension, CollectionMetadata, SpatialDimension, TemporalDimension
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.local import executor
+from tests.local.graphs import callback, given, load, make_cube, node, of, process, store, workspace
 
 
 @pytest.fixture(scope="module")

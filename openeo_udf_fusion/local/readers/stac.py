@@ -13,12 +13,12 @@ from pystac.stac_io import DefaultStacIO
 
 from openeo_udf_fusion.errors import ForbiddenPath, InvalidCollection
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.bandnames import Context, Override
-from openeo_udf_fusion.local.datasets import dataset_layers
-from openeo_udf_fusion.local.dates import as_dates
-from openeo_udf_fusion.local.folders import confined, is_geotiff, is_netcdf, is_zarr
-from openeo_udf_fusion.local.layers import Layer
-from openeo_udf_fusion.local.rasters import raster_layers
+from openeo_udf_fusion.local.readers.bandnames import Context, Override
+from openeo_udf_fusion.local.readers.datasets import dataset_layers
+from openeo_udf_fusion.local.readers.dates import as_dates
+from openeo_udf_fusion.local.readers.folders import confined, is_geotiff, is_netcdf, is_zarr
+from openeo_udf_fusion.local.readers.layers import Layer
+from openeo_udf_fusion.local.readers.rasters import raster_layers
 
 _MAX_JSON_BYTES = 50_000_000
 

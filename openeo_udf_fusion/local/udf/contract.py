@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from openeo_udf_fusion.errors import InvalidCube
 from openeo_udf_fusion.local.geometry import crs_of
 from openeo_udf_fusion.local.regions import Box, tiles
-from openeo_udf_fusion.local.udf_calls import UdfCall
-from openeo_udf_fusion.local.udf_runner import UdfRunner
+from openeo_udf_fusion.local.udf.calls import UdfCall
+from openeo_udf_fusion.local.udf.runner import UdfRunner
 
 Float = NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import JsonValue
 from openeo_udf_fusion.local.evaluation import Callback
-from openeo_udf_fusion.local.replacements import time_dimension
+from openeo_udf_fusion.local.standard.replacements import time_dimension
 
 Dates = NDArray[np.datetime64]
 

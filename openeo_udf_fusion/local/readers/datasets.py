@@ -14,7 +14,8 @@ from pyproj.exceptions import CRSError
 
 from openeo_udf_fusion.errors import InvalidCollection
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.bandnames import (
+from openeo_udf_fusion.local.grids import WGS84, Grid, parse_crs, regular_axis
+from openeo_udf_fusion.local.readers.bandnames import (
     LABEL_ATTR,
     Context,
     Stated,
@@ -24,10 +25,9 @@ from openeo_udf_fusion.local.bandnames import (
     not_offered,
     sensor_of,
 )
-from openeo_udf_fusion.local.dates import as_dates, date_in_path
-from openeo_udf_fusion.local.folders import is_zarr
-from openeo_udf_fusion.local.grids import WGS84, Grid, parse_crs, regular_axis
-from openeo_udf_fusion.local.layers import Indices, Layer
+from openeo_udf_fusion.local.readers.dates import as_dates, date_in_path
+from openeo_udf_fusion.local.readers.folders import is_zarr
+from openeo_udf_fusion.local.readers.layers import Indices, Layer
 
 _TIME = ("t", "time", "timestamp", "datetime", "date")
 _Y = ("y", "lat", "latitude", "northing", "ydim")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import openeo_processes_dask.specs
 
-from ..errors import FusionError, MissingParameter, UnknownParameter, UnknownProcess
-from ..jsontypes import Json, JsonValue
-from .argument_types import type_errors
-from .registry import implementations
+from openeo_udf_fusion.errors import FusionError, MissingParameter, UnknownParameter, UnknownProcess
+from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.standard.argument_types import type_errors
+from openeo_udf_fusion.local.standard.registry import implementations
 
 EXECUTED_BY_NAME = frozenset(
     {"apply_neighborhood", "load_collection", "load_stac", "run_udf", "save_result", "filter_spatial"}

@@ -13,9 +13,9 @@ import xarray as xr
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, MissingBands, NoDataAvailable
 from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.dates import in_interval
 from openeo_udf_fusion.local.evaluation import Callback
 from openeo_udf_fusion.local.geometry import grid_of
+from openeo_udf_fusion.local.readers.dates import in_interval
 from openeo_udf_fusion.sensors import band_of
 
 
