@@ -28,6 +28,7 @@ _SYNONYMS = {
 _SAMPLE = 30_000
 _FEW = 1000
 _LARGEST_MEDIAN_REFLECTANCE = 2.0
+_LONGEST_COMPOSITE_DAYS = 32
 _SMALLEST_HIGH_REFLECTANCE = 1e-3
 
 
@@ -134,14 +135,15 @@ def sensor_arrays(cube: xr.DataArray, sensor: str, bands: Sequence[str]) -> Sens
     InvalidCube
         If the reflectances are evidently not scaled to 0-1.
     """
-    values = _stack(cube, [f"{sensor}_{name}" for name in bands])
+    labels = _labels_of(cube, sensor, bands)
+    values = _stack(cube, labels)
     lowest, highest = sensors.VALID_REFLECTANCE
     _check_scaled(values, sensor)
     valid = (values >= lowest) & (values <= highest)
     nodata = cube.attrs.get("nodata", cube.attrs.get("_FillValue"))
     if nodata is not None and lowest <= float(nodata) <= highest:
         valid &= values != np.float32(nodata)
-    _apply_flags(valid, cube, sensor, bands)
+    _apply_flags(valid, cube, sensor, labels)
     return SensorArrays(values, valid, _acquisition_days(cube, sensor))
 
 
@@ -149,11 +151,17 @@ def _stand_in(label: str) -> str:
     return sensors.STAND_INS.get(label, label)
 
 
+def _labels_of(cube: xr.DataArray, sensor: str, bands: Sequence[str]) -> list[str]:
+    """Return the label of each band, or of its stand-in where the cube has only that."""
+    labels = set(cube["bands"].values.tolist())
+    wanted = [f"{sensor}_{name}" for name in bands]
+    return [label if label in labels else _stand_in(label) for label in wanted]
+
+
 def _stack(cube: xr.DataArray, wanted: Sequence[str]) -> Values:
-    """Return the wanted bands as float32: a view where they lie side by side, else a copy."""
+    """Return the bands of these labels as float32: a view where they lie side by side, else a copy."""
     labels = cube["bands"].values.tolist()
-    found = [label if label in labels else _stand_in(label) for label in wanted]
-    positions = [labels.index(label) if label in labels else -1 for label in found]
+    positions = [labels.index(label) if label in labels else -1 for label in wanted]
     if positions[0] >= 0 and positions == list(range(positions[0], positions[0] + len(positions))):
         selected = cube.values[:, positions[0] : positions[-1] + 1]
         return selected.astype(np.float32, copy=False)
@@ -186,7 +194,7 @@ def _plausible(values: Values) -> Values:
     return values[np.isfinite(values) & (values > sensors.VALID_REFLECTANCE[0])]
 
 
-def _apply_flags(valid: Mask, cube: xr.DataArray, sensor: str, bands: Sequence[str]) -> None:
+def _apply_flags(valid: Mask, cube: xr.DataArray, sensor: str, labels: Sequence[str]) -> None:
     """Clear `valid` in place where the QA bands that the cube carries say so."""
     prefix = f"{sensor}_"
     flags = {
@@ -197,9 +205,10 @@ def _apply_flags(valid: Mask, cube: xr.DataArray, sensor: str, bands: Sequence[s
     clear = sensors.clear(sensor, flags)
     if clear is not None:
         valid &= clear[:, None]
-    for place, name in enumerate(bands):
-        if f"quality_{name}" in flags:
-            valid[:, place] &= sensors.nbar_good(flags[f"quality_{name}"])
+    for place, label in enumerate(labels):
+        quality = f"quality_{label.removeprefix(prefix)}"
+        if quality in flags:
+            valid[:, place] &= sensors.nbar_good(flags[quality])
 
 
 def _acquisition_days(cube: xr.DataArray, sensor: str) -> DayNumbers:
@@ -212,13 +221,19 @@ def _acquisition_days(cube: xr.DataArray, sensor: str) -> DayNumbers:
     stored = cube.sel(bands=label).values
     missing = ~((stored >= 1) & (stored <= 366))
     day_of_year = np.where(missing, 1, stored).astype(np.int32)
+    # A composite may reach into the next year, or, labelled by its end, back into the last one.
     years = dates.astype("datetime64[Y]")
-    own_day_of_year = (dates - years).astype(np.int32) + 1
-    # A composite that starts in late December may hold acquisitions of January.
-    next_year = day_of_year < own_day_of_year[:, None, None]
-    starts = np.stack([years, years + 1]).astype("datetime64[D]").astype(np.int64).astype(np.int32)
-    first = np.where(next_year, starts[1][:, None, None], starts[0][:, None, None])
-    return np.where(missing, numbers[:, None, None], first + day_of_year - 1).astype(np.int32)
+    near = np.stack([years - 1, years, years + 1]).astype("datetime64[D]").astype(np.int64).astype(np.int32)
+    days = near[:, :, None, None] + day_of_year - 1  # (year t y x)
+    step = numbers[:, None, None]
+    nearest = np.take_along_axis(days, np.abs(days - step).argmin(0)[None], 0)[0]
+    unlikely = missing | (np.abs(nearest - step) > _LONGEST_COMPOSITE_DAYS)
+    return np.where(unlikely, step, nearest).astype(np.int32)
+
+
+def at_labels(arrays: SensorArrays, cube: xr.DataArray) -> SensorArrays:
+    """Return the same observations at the dates that label them, whatever day a composite took each on."""
+    return arrays._replace(days=days_of(cube).astype(np.int64).astype(np.int32))
 
 
 def on_days(arrays: SensorArrays, wanted: DayNumbers) -> tuple[Values, Mask]:

@@ -113,6 +113,7 @@ VIIRS = Sensor(
             nodata=(-28672, 32767),
         ),
         *(Band(f"QF{n}", "qa", gsd_m=1000) for n in range(1, 8)),
+        Band("day_of_year", "auxiliary", gsd_m=500, nodata=(65535,), units="day"),
         *(
             Band(f"quality_{name}", "qa", gsd_m=500, nodata=(255,))
             for name in ("I1", "I2", "I3", "M3", "M4", "M5", "M7", "M8", "M10", "M11")
@@ -225,6 +226,7 @@ _ALIASES: tuple[tuple[str, str], ...] = (
     (r"SurfReflect_QF([1-7])(?:_1)?$", r"viirs_QF\1"),
     (r"Nadir_Reflectance_(I[1-3]|M1[01]|M[1234578])$", r"viirs_\1"),
     (r"Mandatory_Quality_(I[1-3]|M1[01]|M[34578])$", r"viirs_quality_\1"),
+    (r"^SurfReflect_day_of_year(?:_1)?$", "viirs_day_of_year"),
     (r"^(I[1-3]|M1[01]|M[1234578])$", r"viirs_\1"),
     (r"^QF([1-7])$", r"viirs_QF\1"),
     (r"^(SCL|B8A)$", r"s2_\1"),
@@ -306,7 +308,8 @@ def _field(flags: Flags, first: int, width: int, *accepted: int) -> Mask:
 def modis_clear(state: Flags) -> Mask:
     """Return where MODIS saw the ground: no cloud, shadow, cirrus or internal cloud, not next to a cloud.
 
-    Cloud state 3, "assumed clear", counts as clear.
+    Cloud state 3, "assumed clear", counts as clear. Aerosol is no reason to drop a pixel, for the product
+    corrects for it.
     Source: MOD09 user guide 1.4, table 13 (state_1km and state_500m).
     """
     no_cloud = _field(state, 0, 2, 0, 3) & _field(state, 10, 1, 0) & _field(state, 13, 1, 0)
@@ -321,10 +324,11 @@ def modis_snow(state: Flags) -> Mask:
 def viirs_clear(qf1: Flags, qf2: Flags | None = None, qf7: Flags | None = None) -> Mask:
     """Return where VIIRS saw the ground by day: clear, no shadow, cirrus or cloud beside it.
 
-    Confident and probably clear both count; QF2 and QF7 sharpen the mask where they are given.
+    Confident and probably clear both count, by a cloud mask of medium or high quality; QF2 and QF7 sharpen
+    the mask where they are given. Aerosol is no reason to drop a pixel, for the product corrects for it.
     Source: VNP09 user guide 2.0, tables 8 (QF1), 9 (QF2) and 14 (QF7).
     """
-    clear = _field(qf1, 2, 2, 0, 1) & _field(qf1, 4, 1, 0)
+    clear = _field(qf1, 0, 2, 2, 3) & _field(qf1, 2, 2, 0, 1) & _field(qf1, 4, 1, 0)
     if qf2 is not None:
         clear &= _field(qf2, 3, 1, 0) & _field(qf2, 6, 2, 0)
     if qf7 is not None:

@@ -330,6 +330,9 @@ def test_days_are_those_of_the_dates():
         ("2024-12-26", 366, "2024-12-31"),
         ("2024-12-26", 1, "2025-01-01"),
         ("2024-02-26", 60, "2024-02-29"),
+        ("2022-01-08", 3, "2022-01-03"),  # labelled by its end
+        ("2022-01-03", 361, "2021-12-27"),
+        ("2022-03-06", 200, "2022-03-06"),  # no composite is that long
         ("2022-03-06", np.nan, "2022-03-06"),
         ("2022-03-06", 65535, "2022-03-06"),
         ("2022-03-06", 0, "2022-03-06"),
@@ -346,6 +349,14 @@ def test_each_pixel_of_a_composite_has_its_own_day(date, day_of_year, acquired):
 def test_the_day_of_year_of_modis_is_not_that_of_viirs():
     cube = small([[0.1, 0.1, 72]], ["modis_B1", "viirs_I1", "modis_day_of_year"], ["2022-03-06"])
     assert cubes.sensor_arrays(cube, "viirs", ("I1",)).days.tolist() == numbers("2022-03-06")
+
+
+def test_the_quality_of_a_stand_in_counts_for_it():
+    labels = ["viirs_M7", "viirs_quality_M7"]
+    dates = ["2022-01-01", "2022-01-02"]
+    arrays = cubes.sensor_arrays(small([[0.3, 0], [0.3, 255]], labels, dates), "viirs", ("I1", "I2"))
+    assert arrays.valid[:, 1, 0, 0].tolist() == [True, False]
+    assert not arrays.valid[:, 0].any()
 
 
 @st.composite

@@ -49,13 +49,15 @@ def test_modis_state(dtype):
 
 VIIRS_QF1 = [  # VNP09 user guide, table 8
     ("confident clear, mask of high quality", 3, True),
-    ("mask not done", 0, True),
-    ("probably clear", 0b01 << 2, True),
-    ("probably cloudy", 0b10 << 2, False),
-    ("confident cloudy", 0b11 << 2, False),
-    ("night", 1 << 4, False),
-    ("low sun", 1 << 5, True),
-    ("sun glint", 0b11 << 6, True),
+    ("mask not done", 0, False),
+    ("mask of low quality", 0b01, False),
+    ("mask of medium quality", 0b10, True),
+    ("probably clear", 3 + (0b01 << 2), True),
+    ("probably cloudy", 3 + (0b10 << 2), False),
+    ("confident cloudy", 3 + (0b11 << 2), False),
+    ("night", 3 + (1 << 4), False),
+    ("low sun", 3 + (1 << 5), True),
+    ("sun glint", 3 + (0b11 << 6), True),
 ]
 VIIRS_QF2 = [  # table 9: what is set, the byte, clear, snow
     ("land", 0b001, True, False),

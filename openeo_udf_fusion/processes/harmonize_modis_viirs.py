@@ -50,10 +50,12 @@ def harmonize_modis_viirs(
         Left-closed; needed for periods, and limits acquisition dates.
     dates : str or list of dates
         "acquisition", an ISO 8601 period ("P8D" restarts on 1 January, "P1M" is the 1st), or the dates
-        themselves.
+        themselves. The pixels of a composite with `modis_day_of_year` count as observed on their own days;
+        with "acquisition", on the composite's date.
     uncertainty : "none", "sigma" or "quantiles"
         Adds `<band>_sigma` (one standard deviation), or `<band>_q10`, `<band>_q50`, `<band>_q90`: the spread
-        of what the target's product would report on that day. The product's own accuracy comes on top.
+        of what the target's product would report on that day, given all observations. On an observed day it
+        is the model's spread about its own estimate. The product's own accuracy comes on top.
     smooth : bool
         Give the model's estimate on observed days too. By default a good observation of the target survives
         unchanged.
@@ -90,10 +92,12 @@ def harmonize_modis_viirs(
     observed = {sensor: Observations(*each) for sensor, each in arrays.items()}
     prediction = predictor.predict(observed, query_days, target, levels)
 
+    if dates == "acquisition":
+        # A composite's label stands for all its pixels, on whichever day each was taken.
+        arrays = {sensor: cubes.at_labels(each, given) for sensor, each in arrays.items()}
     other = next(sensor for sensor in card.bands if sensor != target)
-    traced = provenance.trace(
-        arrays.get(target), arrays.get(other), _partners(target, card.bands), query_days, card.support_days
-    )
+    partners = card.hyperparameters[f"{target}_partner"]
+    traced = provenance.trace(arrays.get(target), arrays.get(other), partners, query_days, card.support_days)
     layers = _layers(prediction, card.bands[target], uncertainty)
     if target in arrays and not smooth:
         _keep_observed(layers, card.bands[target], *cubes.on_days(arrays[target], query_days))
@@ -136,14 +140,6 @@ def _check_overlap(cube: xr.DataArray, query: Days, support_days: int) -> None:
             f"the cube's dates ({acquired.min()} to {acquired.max()}) and the wanted ones ({query.min()} to "
             f"{query.max()}) are more than {support_days} days apart; check temporal_extent and dates"
         )
-
-
-def _partners(target: Target, bands: Mapping[str, Sequence[str]]) -> list[int]:
-    """Return for each band of the target the position of the other sensor's band nearest to it."""
-    if target == "modis":
-        return [bands["viirs"].index(sensors.PARTNERS[band]) for band in bands["modis"]]
-    back = {viirs: modis for modis, viirs in sensors.PARTNERS.items()} | {"M5": "B1"}
-    return [bands["modis"].index(back[band]) for band in bands["viirs"]]
 
 
 def _layers(prediction: Prediction, bands: Sequence[str], uncertainty: Uncertainty) -> Layers:

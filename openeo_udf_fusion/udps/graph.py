@@ -18,7 +18,7 @@ def given(name: str) -> Json:
     return {"from_parameter": name}
 
 
-def load(bands: JsonValue, collection: JsonValue, labels: Sequence[str]) -> PGNode:
+def load(bands: JsonValue, collection: JsonValue, labels: JsonValue) -> PGNode:
     """Load bands of a collection for the area and period of interest, under this project's labels."""
     loaded = PGNode(
         "load_collection",
@@ -27,7 +27,7 @@ def load(bands: JsonValue, collection: JsonValue, labels: Sequence[str]) -> PGNo
         temporal_extent=given("temporal_extent"),
         bands=bands,
     )
-    return PGNode("rename_labels", data=loaded, dimension="bands", target=list(labels), source=bands)
+    return PGNode("rename_labels", data=loaded, dimension="bands", target=labels, source=bands)
 
 
 def scaled(data: PGNode, scale: JsonValue, offset: JsonValue) -> PGNode:
@@ -37,7 +37,7 @@ def scaled(data: PGNode, scale: JsonValue, offset: JsonValue) -> PGNode:
 
 
 def on_grid_of(data: PGNode, target: PGNode, method: str) -> PGNode:
-    """Resample to another cube's grid: "near" for flags, "bilinear" for reflectance."""
+    """Resample to another cube's grid, by openEO's name of the method: "near", "bilinear", ..."""
     return PGNode("resample_cube_spatial", data=data, target=target, method=method)
 
 

@@ -1,7 +1,7 @@
 """The user-defined processes `harmonize_modis_viirs` (area of interest) and `harmonize_modis_viirs_cube`."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable
 from importlib import resources
 
 from openeo.api.process import Parameter
@@ -43,6 +43,10 @@ _DESCRIBED = {
         "Precision of the network; bfloat16 is faster where the processor has it.",
         {"type": "string", "enum": ["float32", "bfloat16"]},
     ),
+}
+_KNOWN_FLAGS = {
+    "modis": "`modis_state_1km`, `modis_day_of_year`, or for NBAR `modis_quality_B1`..`modis_quality_B7`",
+    "viirs": "`viirs_QF1`, `viirs_QF2`, `viirs_QF7`, or for NBAR `viirs_quality_I1`..`viirs_quality_M11`",
 }
 _RETURNS = {
     "description": "A cube with the target's bands, their uncertainty, and `provenance`: 0 observed, "
@@ -87,7 +91,14 @@ def _source_parameters(deployment: Deployment) -> tuple[list[Parameter], list[Pa
     ]
     names = []
     for sensor, source in sources:
-        names += [_own_names(f"{sensor}_bands", source.bands), _own_names(f"{sensor}_flags", source.flags)]
+        own, labels, flags = "The collection's names of", list(source.bands), _KNOWN_FLAGS[sensor]
+        names += [
+            _names(f"{sensor}_bands", f"{own} {', '.join(labels)}, in this order.", source.bands.values()),
+            _names(f"{sensor}_flags", f"{own} its QA bands.", source.flags.values()),
+            _names(
+                f"{sensor}_flag_labels", f"What `{sensor}_flags` are, in their order: {flags}.", source.flags
+            ),
+        ]
     return numbers, names
 
 
@@ -103,21 +114,23 @@ def _number(sensor: str, name: str, value: float) -> Parameter:
     return optional(f"{sensor}_{name}", described, {"type": "number"}, value)
 
 
-def _own_names(name: str, names: Mapping[str, str]) -> Parameter:
-    schema = {"type": "array", "items": {"type": "string"}, "minItems": len(names), "maxItems": len(names)}
-    return optional(
-        name, f"The collection's names of {', '.join(names)}, in this order.", schema, list(names.values())
-    )
+def _names(name: str, description: str, default: Iterable[str]) -> Parameter:
+    schema = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+    return optional(name, description, schema, list(default))
 
 
 def _both_sensors(deployment: Deployment) -> PGNode:
-    """Load both sensors on MODIS' grid; flags keep their bits, hence the nearest neighbour."""
+    """Load both sensors on MODIS' grid.
+
+    Nearest neighbours, for reflectance too: bilinear interpolation would mix clouds into pixels whose flags
+    say clear, and only the UDF can read the flags' bits.
+    """
     modis, modis_flags = _load("modis", deployment)
     viirs, viirs_flags = _load("viirs", deployment)
     return graph.merged(
         modis,
         graph.on_grid_of(modis_flags, modis, "near"),
-        graph.on_grid_of(viirs, modis, "bilinear"),
+        graph.on_grid_of(viirs, modis, "near"),
         graph.on_grid_of(viirs_flags, modis, "near"),
     )
 
@@ -125,7 +138,7 @@ def _both_sensors(deployment: Deployment) -> PGNode:
 def _load(sensor: str, deployment: Deployment) -> tuple[PGNode, PGNode]:
     source, collection = deployment.sources[sensor], given(f"{sensor}_collection")
     stored = graph.load(given(f"{sensor}_bands"), collection, list(source.bands))
-    flags = graph.load(given(f"{sensor}_flags"), collection, list(source.flags))
+    flags = graph.load(given(f"{sensor}_flags"), collection, given(f"{sensor}_flag_labels"))
     return graph.scaled(stored, given(f"{sensor}_scale"), given(f"{sensor}_offset")), flags
 
 

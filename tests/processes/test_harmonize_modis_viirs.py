@@ -417,3 +417,23 @@ def test_attributes_of_bands_follow_cf(make_cube):
 def test_a_wrong_parameter_is_an_error_that_names_it(make_cube, options, message):
     with pytest.raises(InvalidParameter, match=message):
         harmonized(make_cube(days=4), **options)
+
+
+def test_acquisition_keeps_every_observation_of_a_composite_on_its_date(make_cube):
+    cube = make_cube(days=64, sensors=("modis",), missing=0.2).isel(t=slice(None, None, 8))
+    days = cube["t"].dt.dayofyear.values[:, None, None] + np.arange(cube.sizes["x"]) % 8
+    own_day = xr.DataArray(
+        np.broadcast_to(days, (cube.sizes["t"], cube.sizes["y"], cube.sizes["x"])).astype(np.float32),
+        coords={name: cube[name] for name in ("t", "y", "x")},
+        dims=("t", "y", "x"),
+    ).expand_dims(bands=["modis_day_of_year"])
+    composite = xr.concat([cube, own_day], "bands").transpose("t", "bands", "y", "x")
+    result = harmonized(composite, temporal_extent=None, dates="acquisition", days_to_observation=True)
+    observed = cube.sel(bands="modis_B2").values
+    np.testing.assert_array_equal(
+        np.where(np.isnan(observed), 0, result.sel(bands="B2").values), np.nan_to_num(observed)
+    )
+    complete = cube.notnull().all("bands").values
+    assert complete.any()
+    assert (result.sel(bands="provenance").values[complete] == 0).all()
+    assert (result.sel(bands="days_to_observation").values[complete] == 0).all()

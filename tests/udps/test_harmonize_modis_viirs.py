@@ -69,32 +69,34 @@ def test_every_load_names_its_bands_by_labels_of_the_alias_table(area):
     graph, given = area["process_graph"], defaults(area)
     renames = [node["arguments"] for node in graph.values() if node["process_id"] == "rename_labels"]
     assert len(renames) == 4
-    labels = [label for rename in renames for label in rename["target"]]
+    targets = [
+        given[t["from_parameter"]] if isinstance(t, dict) else t for t in (r["target"] for r in renames)
+    ]
+    labels = [label for target in targets for label in target]
     assert len(set(labels)) == len(labels)
     assert {f"{s}_{name}" for s, names in FUSED_BANDS.items() for name in names} <= set(labels)
-    for rename in renames:
+    for rename, target in zip(renames, targets, strict=True):
         assert rename["source"] == graph[rename["data"]["from_node"]]["arguments"]["bands"]
         source = given[rename["source"]["from_parameter"]]
-        sensor = rename["target"][0].partition("_")[0]
-        assert [canonical_label(name, sensor) for name in source] == rename["target"]
+        sensor = target[0].partition("_")[0]
+        assert [canonical_label(name, sensor) for name in source] == target
 
 
-def test_flags_keep_their_bits(area):
-    graph = area["process_graph"]
+def test_flags_keep_their_bits_and_stay_with_their_pixels(area):
+    graph, given = area["process_graph"], defaults(area)
 
     def labels_below(reference):
         node = graph[reference["from_node"]]
         if node["process_id"] == "rename_labels":
-            return node["arguments"]["target"]
+            target = node["arguments"]["target"]
+            return given[target["from_parameter"]] if isinstance(target, dict) else target
         return labels_below(node["arguments"]["data"])
 
     resampled = [
         node["arguments"] for node in graph.values() if node["process_id"] == "resample_cube_spatial"
     ]
     assert len(resampled) == 3
-    for arguments in resampled:
-        kinds = {band_of(label)[1].kind for label in labels_below(arguments["data"])}
-        assert (kinds, arguments["method"]) in [({"qa"}, "near"), ({"reflectance"}, "bilinear")]
+    assert {arguments["method"] for arguments in resampled} == {"near"}
     scaled = [node["arguments"] for node in graph.values() if node["process_id"] == "apply"]
     assert len(scaled) == 2
     assert all(band_of(label)[1].kind == "reflectance" for s in scaled for label in labels_below(s["data"]))
