@@ -1,9 +1,11 @@
 """Processes that bring two cubes together: mask and merge_cubes."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.jsontypes import JsonValue
@@ -41,23 +43,33 @@ def merge_cubes(
 ) -> xr.DataArray:
     """Join two cubes: all labels of both; values that both have go through `overlap_resolver`.
 
-    Labels that only one cube has are NaN where the other one stands. The pixels are those of `cube1`;
-    `cube2` is brought onto them (nearest) where they differ.
+    Labels that only one cube has are NaN where the other one stands. A date that a cube has twice (Terra
+    and Aqua) stays there twice: the first of one cube meets the first of the other, the second the second.
+    The pixels are those of `cube1`; `cube2` is brought onto them (nearest) where they differ.
     """
     cube2 = on_grid_of(cube2, cube1)
     if set(cube1.dims) != set(cube2.dims):
         return _merged_by_broadcast(cube1, cube2, overlap_resolver, context)
     cube2 = cube2.transpose(*cube1.dims)
     others = [str(dim) for dim in cube1.dims if dim not in ("y", "x")]
-    labels = {dim: _union(cube1, cube2, dim) for dim in others}
-    apart = next((dim for dim in others if not _shared(cube1, cube2, dim)), None)
-    if apart is not None:
+    shared = {dim: _union(cube1, cube2, dim) for dim in others}
+    first = cube1.assign_coords({dim: union.first for dim, union in shared.items()})
+    second = cube2.assign_coords({dim: union.second for dim, union in shared.items()})
+    places = {dim: np.arange(len(union.labels)) for dim, union in shared.items()}
+    apart = next((dim for dim in others if not np.isin(first[dim], second[dim]).any()), None)
+    if apart is None:
+        have = ", ".join(f"{dim} {_few(cube1[dim])}" for dim in others)
+        resolver = _needed(overlap_resolver, f"both cubes have {have}")
+        merged = _resolved(first, second, places, resolver, context)
+    else:
         aligned = [
-            cube.reindex({dim: labels[dim] for dim in others if dim != apart}) for cube in (cube1, cube2)
+            cube.reindex({dim: places[dim] for dim in others if dim != apart}) for cube in (first, second)
         ]
         merged = xr.concat(aligned, dim=apart, coords="minimal", compat="override", combine_attrs="override")
-        return _with_attrs(merged.reindex({apart: labels[apart]}), cube1, cube2)
-    return _with_attrs(_resolved(cube1, cube2, labels, overlap_resolver, context), cube1, cube2)
+        merged = merged.reindex({apart: places[apart]})
+    return _with_attrs(
+        merged.assign_coords({dim: union.labels for dim, union in shared.items()}), cube1, cube2
+    )
 
 
 def on_grid_of(cube: xr.DataArray, target: xr.DataArray) -> xr.DataArray:
@@ -84,13 +96,12 @@ def _merged_by_broadcast(
 def _resolved(
     cube1: xr.DataArray,
     cube2: xr.DataArray,
-    labels: dict[str, Any],
-    resolver: Callback | None,
+    places: dict[str, NDArray[np.intp]],
+    resolver: Callback,
     context: JsonValue,
 ) -> xr.DataArray:
     """Both cubes have values at some labels of every dimension: those go through the resolver."""
-    resolver = _needed(resolver, f"both cubes have {', '.join(f'{d} {_few(cube1[d])}' for d in labels)}")
-    first, second = cube1.reindex(labels), cube2.reindex(labels)
+    first, second = cube1.reindex(places), cube2.reindex(places)
     both = first.copy(data=resolver(named_parameters={"x": first.data, "y": second.data, "context": context}))
     in_first, in_second = (_has(cube, first) for cube in (cube1, cube2))
     return both.where(in_first & in_second, first.where(in_first, second))
@@ -113,14 +124,28 @@ def _needed(resolver: Callback | None, why: str) -> Callback:
     return resolver
 
 
-def _union(cube1: xr.DataArray, cube2: xr.DataArray, dim: str) -> Any:  # noqa: ANN401 - labels of any type
-    first, second = cube1[dim].values, cube2[dim].values
-    together = np.concatenate([first, second[~np.isin(second, first)]])
-    return np.sort(together) if together.dtype.kind == "M" else together
+class _Union(NamedTuple):
+    """The labels of two cubes along one dimension, and the places of each cube's own among them."""
+
+    labels: NDArray[Any]
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
 
 
-def _shared(cube1: xr.DataArray, cube2: xr.DataArray, dim: str) -> bool:
-    return bool(np.isin(cube1[dim].values, cube2[dim].values).any())
+def _union(cube1: xr.DataArray, cube2: xr.DataArray, dim: str) -> _Union:
+    first, second = _numbered(cube1[dim].values), _numbered(cube2[dim].values)
+    new = ~second.isin(first)
+    labels = np.concatenate([cube1[dim].values, cube2[dim].values[new]])
+    together = first.append(second[new])
+    if labels.dtype.kind == "M":
+        order = np.argsort(labels, kind="stable")
+        labels, together = labels[order], together[order]
+    return _Union(labels, together.get_indexer(first), together.get_indexer(second))
+
+
+def _numbered(labels: NDArray[Any]) -> pd.MultiIndex:
+    """Each label with how many of its kind stand before it, which makes every one distinct."""
+    return pd.MultiIndex.from_arrays([labels, pd.Series(labels).groupby(labels).cumcount()])
 
 
 def _with_attrs(merged: xr.DataArray, cube1: xr.DataArray, cube2: xr.DataArray) -> xr.DataArray:
