@@ -341,8 +341,12 @@ class _Chunker:
             raise InvalidCube(
                 f"{self._who()} returned a coordinate 't' that holds no dates: {error}"
             ) from error
-        if len(dates) > 1 and not (np.diff(dates) > np.timedelta64(0)).all():
-            raise InvalidCube(f"{self._who()} returned dates that are not in ascending order, each once")
+        given = self.cube["t"].values if "t" in self.cube.dims else dates[:0]
+        if (dates[1:] < dates[:-1]).any() or not np.isin(_repeated(dates), _repeated(given)).all():
+            raise InvalidCube(
+                f"{self._who()} returned dates that are not in ascending order, each once; "
+                "only a date that its input has twice may be there twice"
+            )
         return dates
 
     def _who(self) -> str:
@@ -353,6 +357,12 @@ def _known(layout: Layout | None) -> Layout:
     if layout is None:
         raise InvalidCube("a UDF needs a cube with at least one pixel")
     return layout
+
+
+def _repeated(dates: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    """The dates that are there more than once (Terra and Aqua on one day, say)."""
+    found, counts = np.unique(dates, return_counts=True)
+    return found[counts > 1]
 
 
 def _filled_up(values: Float, given: Box, box: Box) -> Float:

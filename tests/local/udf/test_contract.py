@@ -168,6 +168,26 @@ def test_attributes_of_a_result_stay(cube):
     assert result.attrs["band_attrs"]["red"] == {"units": "1"}
 
 
+def test_a_date_that_came_in_twice_may_go_out_twice(tmp_path):
+    """Terra and Aqua on one day, which GeoTIFFs keep apart by a number."""
+    cube = make_cube(dates=3)
+    store(cube.isel(t=[0, 0, 1, 2, 2, 2]), tmp_path, "demo")
+    pg = process(a=load("demo"), n=neighborhood(code("return cube * 2")))
+    out = tmp_path / "out"
+    files = executor.run(pg, workspace(tmp_path), out / "r.tif", format="GTiff").files
+    assert [file.stem[12:] for file in files] == ["", "_2", "", "", "_2", "_3"]
+    back = executor.load(process(a=load("out")), workspace(tmp_path))
+    np.testing.assert_array_equal(back.t, cube.t[[0, 0, 1, 2, 2, 2]])
+    np.testing.assert_allclose(back.values, 2 * cube.values[[0, 0, 1, 2, 2, 2]], rtol=1e-6)
+
+
+def test_a_date_that_came_in_once_may_not_go_out_twice(tmp_path):
+    store(make_cube(dates=3).isel(t=[0, 0, 1, 2]), tmp_path, "demo")
+    n = neighborhood(code("return cube.isel(t=[0, 1, 2, 2])"))
+    with pytest.raises(InvalidCube, match="only a date that its input has twice"):
+        executor.load(process(a=load("demo"), n=n), workspace(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
