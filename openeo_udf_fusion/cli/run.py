@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from openeo_udf_fusion.errors import InvalidParameter, UnknownParameter, UnknownProcess
@@ -17,7 +18,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="apply a process to files, without a server",
         description=__doc__,
         epilog="example: openeo-udf-fusion run harmonize_modis_viirs_cube --data DIR -p data=munich_modis "
-        '-p \'temporal_extent=["2022-01-01", "2023-01-01"]\' -o munich.nc',
+        '-p \'temporal_extent=["2022-01-01", "2023-01-01"]\' -o munich.nc; '
+        "udp/*.md describes the processes and their parameters",
     )
     parser.add_argument("process", help="id of a process, or a JSON file (or URL) with one")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the collections")
@@ -91,7 +93,9 @@ def call(definition: Json, arguments: Mapping[str, JsonValue]) -> Json:
     parameters = {parameter["name"]: parameter for parameter in definition.get("parameters", [])}
     unknown = sorted(set(arguments) - set(parameters))
     if unknown:
-        raise UnknownParameter(f"{definition['id']} has no parameter {unknown}; it has {list(parameters)}")
+        meant = get_close_matches(unknown[0], parameters, n=1)
+        hint = f"did you mean {meant[0]}?" if meant else f"it has {', '.join(parameters)}"
+        raise UnknownParameter(f"{definition['id']} has no parameter {', '.join(unknown)}; {hint}")
     graph: Json = {}
     passed = {
         name: _load(value, graph) if _is_cube(parameters[name]) else value

@@ -2,11 +2,12 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from openeo_udf_fusion.errors import InvalidGraph
+from openeo_udf_fusion.errors import InvalidGraph, InvalidParameter
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 
 
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         write(files, args.out)
         print(f"wrote {len(files)} files to {args.out}", file=sys.stderr)
     else:
-        check(files, args.out)
+        check(files, args.out, _command(args))
         print(f"{args.out} agrees with the code", file=sys.stderr)
     return 0
 
@@ -42,12 +43,33 @@ def published_files(requirement: str | None = None) -> dict[str, str]:
 
     deployment = udps.PUBLISHED
     if requirement is not None:
-        deployment = replace(deployment, requirement=None if requirement == "none" else requirement)
+        stated = None if requirement == "none" else checked_requirement(requirement)
+        deployment = replace(deployment, requirement=stated)
     files = {}
     for name, process in udps.definitions(deployment).items():
         files[f"{name}.json"] = json.dumps(process, indent=2, ensure_ascii=False) + "\n"
         files[f"{name}.md"] = page(process)
     return files
+
+
+def _command(args: argparse.Namespace) -> str:
+    """Return the command that writes what was checked."""
+    options = [] if args.out == Path("udp") else ["--out", str(args.out)]
+    options += [] if args.requirement is None else ["--requirement", args.requirement]
+    return shlex.join(["openeo-udf-fusion", "udp", "write", *options])
+
+
+def checked_requirement(text: str) -> str:
+    """Return a requirement as PEP 508 wants it; raises InvalidParameter where it is none."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    whole = f"openeo-udf-fusion @ {text}" if "://" in text and "@" not in text else text
+    try:
+        return str(Requirement(whole))
+    except InvalidRequirement as error:
+        raise InvalidParameter(
+            f"--requirement takes a PEP 508 requirement ('openeo-udf-fusion==1.0'), a URL or none: {error}"
+        ) from error
 
 
 def write(files: Mapping[str, str], folder: Path) -> None:
@@ -59,12 +81,14 @@ def write(files: Mapping[str, str], folder: Path) -> None:
         temporary.replace(folder / name)
 
 
-def check(files: Mapping[str, str], folder: Path) -> None:
+def check(files: Mapping[str, str], folder: Path, remedy: str = "openeo-udf-fusion udp write") -> None:
     """Raise InvalidGraph, naming the files that are missing, differ, or belong to no process."""
+    if not folder.is_dir():
+        raise InvalidGraph(f"there is no folder {folder}; run: {remedy}")
     there = {file.name: file.read_text(encoding="utf-8") for file in folder.glob("*.*") if file.is_file()}
     wrong = sorted(name for name in files.keys() | there.keys() if files.get(name) != there.get(name))
     if wrong:
-        raise InvalidGraph(f"{folder} differs from the code in {wrong}; run: openeo-udf-fusion udp write")
+        raise InvalidGraph(f"{folder} differs from the code in {wrong}; run: {remedy}")
 
 
 def page(process: Json) -> str:

@@ -12,10 +12,10 @@ SHOWN_AFTER_S = 2.0
 
 
 class ProgressBar:
-    """Shows tiles done and pixels per second."""
+    """Shows tiles done and pixels per second, where stderr is a terminal."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[NoReturn] = tqdm(unit="tile", delay=SHOWN_AFTER_S, leave=False)
+        self._bar: tqdm[NoReturn] = tqdm(unit="tile", delay=SHOWN_AFTER_S, leave=False, disable=None)
 
     def __enter__(self) -> Self:
         return self

@@ -75,6 +75,11 @@ def harmonize_modis_viirs(
     ------
     MissingBands, InvalidCube, InvalidParameter, NoDataAvailable, CorruptWeights
         Each says what was needed, what came and what to do.
+
+    Examples
+    --------
+    >>> result = harmonize_modis_viirs(cube, "modis", ["2022-01-01", "2023-01-01"])  # doctest: +SKIP
+    >>> red, sigma = result.sel(bands="B1"), result.sel(bands="B1_sigma")  # doctest: +SKIP
     """
     bands = output_bands(target, uncertainty, days_to_observation)
     check_flag("smooth", smooth)

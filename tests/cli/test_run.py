@@ -229,5 +229,7 @@ def test_collections_are_loaded_and_merged_in_their_order():
 
 
 def test_an_unknown_parameter_is_named_with_those_there_are():
-    with pytest.raises(UnknownParameter, match=r"days.*temporal_extent"):
-        call(definitions(EMBEDDED)[CUBE], {"data": "modis", "days": 8})
+    with pytest.raises(UnknownParameter, match=r"tempral_extent; did you mean temporal_extent\?"):
+        call(definitions(EMBEDDED)[CUBE], {"data": "modis", "tempral_extent": None})
+    with pytest.raises(UnknownParameter, match=r"zzz; it has data, target, .*temporal_extent"):
+        call(definitions(EMBEDDED)[CUBE], {"data": "modis", "zzz": 8})

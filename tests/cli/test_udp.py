@@ -63,10 +63,22 @@ def test_what_differs_is_named_with_the_command(command, tmp_path, spoil, named)
 def test_a_requirement_lands_in_every_udf(command, tmp_path, requirement):
     command("udp", "write", "--out", tmp_path, "--requirement", requirement)
     for name in definitions():
-        assert udf_of(tmp_path / f"{name}.json") == udfs.with_requirement(
-            "harmonize_modis_viirs", requirement
-        )
+        stated = f"openeo-udf-fusion @ {requirement}" if "://" in requirement else requirement
+        assert udf_of(tmp_path / f"{name}.json") == udfs.with_requirement("harmonize_modis_viirs", stated)
     assert command("udp", "check", "--out", tmp_path, "--requirement", requirement).status == 0
+
+
+def test_what_is_no_requirement_is_refused(command, tmp_path):
+    done = command("udp", "write", "--out", tmp_path / "new", "--requirement", "bad one !!")
+    assert done.status == 1
+    assert "PEP 508" in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_named_command_writes_what_was_checked(command, tmp_path):
+    missing = tmp_path / "new"
+    done = command("udp", "check", "--out", missing, "--requirement", "none")
+    assert f"udp write --out {missing} --requirement none" in done.stderr
 
 
 def test_no_requirement_for_images_that_bring_the_package(command, tmp_path):
