@@ -14,13 +14,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, StorageFailed, UnsupportedFormat
+from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, UnsupportedFormat
 from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.readers.folders import is_zarr
 from openeo_udf_fusion.local.writers.geotiff import GeotiffSink, file_names
 from openeo_udf_fusion.local.writers.netcdf import NetcdfSink
 from openeo_udf_fusion.local.writers.parquet import ParquetSink
-from openeo_udf_fusion.local.writers.storage import discard, publish, storing, temporary_beside
+from openeo_udf_fusion.local.writers.storage import (
+    discard,
+    publish,
+    require_replaceable,
+    storing,
+    temporary_beside,
+)
 from openeo_udf_fusion.local.writers.template import Template
 from openeo_udf_fusion.local.writers.zarr import ZarrSink
 
@@ -276,9 +281,10 @@ def writer(path: Path, format: str, template: Template, options: Json | None = N
     kind = get_format(format)
     complete = check_options(kind, options)
     _check_names(template)
-    if path.is_dir() and not is_zarr(path):
-        raise StorageFailed(f"{path} is a folder with other content; choose another name")
     temporary = temporary_beside(path)
+    finished = _finished(temporary, path, kind, template)
+    for file in finished.values():
+        require_replaceable(file)
     sink: Sink | None = None
     try:
         with storing(path):
@@ -288,7 +294,8 @@ def writer(path: Path, format: str, template: Template, options: Json | None = N
         yield opened
         with storing(path):
             sink.close()
-            opened.files = _publish(temporary, path, kind, template)
+            publish(finished)
+        opened.files = list(finished.values())
     finally:
         _clear(sink, temporary)
 
@@ -308,20 +315,14 @@ def write(cube: xr.DataArray, path: Path, format: str, options: Json | None = No
     return opened.files
 
 
-def _publish(temporary: Path, path: Path, format: Format, template: Template) -> list[Path]:
+def _finished(temporary: Path, path: Path, format: Format, template: Template) -> dict[Path, Path]:
+    """By temporary name: the final name of each file of a result."""
     if format.parts is None:
-        publish(temporary, path)
-        return [path]
+        return {temporary: path}
     names = format.parts(template)
-    files = [path.with_name(path.stem + name) if len(names) > 1 else path for name in names]
-    try:
-        for name, file in zip(names, files, strict=True):
-            publish(temporary / name, file)
-    except OSError:
-        for file in files:
-            discard(file)
-        raise
-    return files
+    if len(names) == 1:
+        return {temporary / names[0]: path}
+    return {temporary / name: path.with_name(path.stem + name) for name in names}
 
 
 def _clear(sink: Sink | None, temporary: Path) -> None:

@@ -482,6 +482,53 @@ def test_a_folder_with_other_content_is_never_replaced(tmp_path: Path, format: s
     assert (tmp_path / name / "mine.txt").read_text() == "keep"
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+
+
+def test_a_name_that_cannot_be_given_leaves_all_earlier_files(tmp_path: Path, monkeypatch):
+    """The last of three dates cannot be renamed: the earlier results are back, nothing else is there."""
+    path = tmp_path / "r.tif"
+    write(cube(seed=1), path, "GTiff")
+    before, replace = content(tmp_path), os.replace
+
+    def refuse_the_last(source: Path, target: Path) -> None:
+        if Path(source).suffix == ".tif" and Path(target).name == "r_2022-03-05.tif":
+            raise OSError(errno.EROFS, "Read-only file system")
+        replace(source, target)
+
+    refused = cube(seed=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", refuse_the_last)
+        with pytest.raises(StorageFailed, match="Read-only"):
+            write(refused.isel(t=[0, 2]), path, "GTiff")
+    assert content(tmp_path) == before
+    write(refused, path, "GTiff")
+    after = content(tmp_path)
+    assert after.keys() == before.keys()
+    assert not any(after[name] == before[name] for name in after)
+
+
+@pytest.mark.parametrize("inside", ["mine.txt", "sub/mine.txt"])
+def test_a_folder_with_the_name_of_a_date_is_never_replaced(tmp_path: Path, inside: str):
+    mine = tmp_path / "r_2022-01-09.tif" / inside
+    mine.parent.mkdir(parents=True)
+    mine.write_text("keep")
+    with pytest.raises(StorageFailed, match=r"r_2022-01-09\.tif is a folder"):
+        write(cube(), tmp_path / "r.tif", "GTiff")
+    assert mine.read_text() == "keep"
+    assert [path.name for path in tmp_path.iterdir()] == ["r_2022-01-09.tif"]
+
+
+def test_the_target_of_a_link_is_left_alone(tmp_path: Path):
+    for name in ("r_2022-01-01.tif", "r_2022-01-09.tif"):
+        (tmp_path / f"kept_{name}").write_text("keep")
+        (tmp_path / name).symlink_to(tmp_path / f"kept_{name}")
+    write(cube(dates=("2022-01-01", "2022-01-09")), tmp_path / "r.tif", "GTiff")
+    assert {file.read_text() for file in tmp_path.glob("kept_*")} == {"keep"}
+    assert not any(file.name.startswith(".") for file in tmp_path.iterdir())
+
+
 def test_a_folder_that_cannot_be_made_is_a_storage_failure(tmp_path: Path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageFailed, match="choose another folder"):

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
@@ -11,6 +11,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from openeo_udf_fusion.errors import FusionError, StorageFailed
+from openeo_udf_fusion.local.readers.folders import is_zarr
 
 
 def temporary_beside(path: Path) -> Path:
@@ -33,28 +34,51 @@ def storing(path: Path) -> Iterator[None]:
         raise StorageFailed(f"{path} could not be written: {error}; {_free(path)}") from error
 
 
-def publish(temporary: Path, path: Path) -> None:
-    """Gives a finished file or folder its name; what had the name before is gone only afterwards."""
-    if not path.is_dir():
-        os.replace(temporary, path)
-        return
-    old = temporary_beside(path)
-    os.replace(path, old)
+def require_replaceable(path: Path) -> None:
+    """Raises StorageFailed where a name is that of a folder, Zarr stores aside: results replace results."""
+    if path.is_dir() and not is_zarr(path):
+        raise StorageFailed(f"{path} is a folder with other content; choose another name")
+
+
+def publish(finished: Mapping[Path, Path]) -> None:
+    """Gives finished files and stores (by temporary name) their names: all of them, or none.
+
+    What had the names before is gone only when all is done, and is back under its name otherwise.
+    """
+    for path in finished.values():
+        require_replaceable(path)
+    aside: dict[Path, Path] = {}
+    published: list[Path] = []
     try:
-        os.replace(temporary, path)
-    except OSError:
-        os.replace(old, path)
+        for temporary, path in finished.items():
+            if path.is_dir() or (len(finished) > 1 and os.path.lexists(path)):
+                old = temporary_beside(path)
+                os.replace(path, old)
+                aside[path] = old
+            os.replace(temporary, path)
+            published.append(path)
+    except BaseException:
+        for path in published:
+            _remove(path)
+        for path, old in aside.items():
+            os.replace(old, path)
         raise
-    shutil.rmtree(old)
+    for old in aside.values():
+        _remove(old)
 
 
 def discard(path: Path) -> None:
-    """Removes a file or folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    elif path.exists():
+    """Removes a file or folder that was begun, if it is there."""
+    if path.is_file():
         # Emptied first: HDF5 keeps a file open that it could not complete, and with it the space on the disk.
         os.truncate(path, 0)
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.lexists(path):
         path.unlink()
 
 
