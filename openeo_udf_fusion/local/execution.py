@@ -17,18 +17,33 @@ from openeo_udf_fusion.local.locality import Needs, Survey
 from openeo_udf_fusion.local.regions import Box, cut, refined, whole
 from openeo_udf_fusion.local.sources import LOADERS, Source, open_source
 from openeo_udf_fusion.local.standard.registry import implementations
-from openeo_udf_fusion.local.udf.calls import udf_calls
+from openeo_udf_fusion.local.udf.calls import UdfCall, udf_calls
 from openeo_udf_fusion.local.udf.contract import Region, apply_udf
 from openeo_udf_fusion.local.udf.runner import UdfRunner
 
 
 class ResolutionFound(Exception):
-    """A UDF returns another number of pixels than it was given."""
+    """A UDF returns another number of pixels than was taken for granted."""
 
-    def __init__(self, name: str, ratio: Fraction) -> None:
-        super().__init__(name, ratio)
-        self.name = name
+    def __init__(self, call: UdfCall, ratio: Fraction, expected: Fraction) -> None:
+        super().__init__(call.node, ratio, expected)
+        self.call = call
         self.ratio = ratio
+        self.expected = expected
+
+    def refusal(self) -> InvalidCube:
+        """What to tell the user where another chunk has settled the number of pixels already."""
+        given = [
+            size + 2 * margin
+            for size, margin in zip(self.call.size_px or (1, 1), self.call.overlap_px, strict=True)
+        ]
+        first, other = (
+            " x ".join(str(size * ratio) for size in given) for ratio in (self.expected, self.ratio)
+        )
+        return InvalidCube(
+            f"the UDF of node {self.call.node!r} ({self.call.parent}) returned {first} pixels for one chunk "
+            f"of {given[0]} x {given[1]} and {other} for another; it must return as many for every chunk"
+        )
 
 
 class Execution:
@@ -111,8 +126,9 @@ class Execution:
             needs.inputs[name, used], wanted.clipped(whole(survey.grids[used])), whole(survey.grids[used])
         )
         values, ratio = apply_udf(cube, self.calls[name], region, self.runner)
-        if ratio != survey.ratios.get(name, 1):
-            raise ResolutionFound(name, ratio)
+        expected = survey.ratios.get(name, Fraction(1))
+        if ratio != expected:
+            raise ResolutionFound(self.calls[name], ratio, expected)
         part = there.relative_to(region.wanted.scaled(ratio))
         values = values.isel(y=part.rows, x=part.columns)
         return _described(placed(values, cut(survey.grids[name], there)), cube)

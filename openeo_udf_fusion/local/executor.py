@@ -188,7 +188,9 @@ def _first_tile(
         try:
             return survey, raster(execution.tile(survey, box(survey)))
         except ResolutionFound as found:
-            ratios[found.name] = found.ratio
+            if found.call.node in ratios:
+                raise found.refusal() from None
+            ratios[found.call.node] = found.ratio
             survey = execution.survey(ratios)
 
 
@@ -226,7 +228,10 @@ def _run_tiled(
 
     def compute(box: Box) -> xr.DataArray:
         steps.go_on()
-        return _as_result(raster(execution.tile(survey, box)))
+        try:
+            return _as_result(raster(execution.tile(survey, box)))
+        except ResolutionFound as found:
+            raise found.refusal() from None
 
     with writer(path, kind, template, options) as opened, _pool() as pool:
         opened.write(first, all_boxes[0].rows, all_boxes[0].columns)

@@ -382,4 +382,4 @@ def _described(layout: Layout) -> str:
     if layout.dates is not None and len(layout.dates):
         first, last = (np.datetime_as_string(date, "D") for date in (layout.dates[0], layout.dates[-1]))
         dates += f" ({first} to {last})"
-    return f"{dates}, bands {layout.bands}"
+    return f"{dates}, bands {layout.bands}, {layout.ratio} x as many pixels a side"

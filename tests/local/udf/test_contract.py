@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidGraph, InvalidParameter, UdfFailed, UnmetRequirement
-from openeo_udf_fusion.local import executor
+from openeo_udf_fusion.local import executor, tiles
 from tests.local.graphs import (
     NORTH,
     WEST,
@@ -159,6 +159,38 @@ def test_a_coarser_result_gets_coarser_coordinates(cube):
     assert result.shape == whole.shape
     np.testing.assert_allclose(result.values, whole.values, rtol=1e-5)
     np.testing.assert_allclose(result.x[:3], [WEST + 10, WEST + 30, WEST + 50])
+
+
+FINER_BY_VALUE = code(
+    "finer = {condition}\n"
+    "values = np.repeat(np.repeat(cube.values, 2, axis=2), 2, axis=3) if finer else cube.values\n"
+    "return xr.DataArray(values, dims=cube.dims, coords={{'t': cube.t, 'bands': cube.bands}})"
+)
+
+
+def test_a_later_tile_of_another_resolution_names_the_node_and_both_sizes(tmp_path, monkeypatch):
+    """The first chunk comes back finer, those further south do not."""
+    monkeypatch.setattr(tiles, "TILE_PX", 6)
+    monkeypatch.setattr(tiles, "MINIMAL_TILE_PX", 4)
+    store(make_cube(40, 40), tmp_path, "demo")
+    text = FINER_BY_VALUE.format(condition=f"cube.y.values[0] > {NORTH - 60}")
+    pg = process(a=load("demo"), n=neighborhood(text, y=6, x=6, overlap=px(1, 1)))
+    with pytest.raises(InvalidCube, match=r"node 'n' .*16 x 16 pixels for one chunk of 8 x 8 and 8 x 8 for"):
+        executor.run(pg, workspace(tmp_path), tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_resolution_that_changes_with_every_attempt_is_refused(cube, tmp_path):
+    seen = f"__import__('pathlib').Path('{tmp_path}/seen')"
+    text = FINER_BY_VALUE.format(condition=f"not {seen}.exists()\n    {seen}.touch()")
+    with pytest.raises(InvalidCube, match=r"node 'n' .* 64 x 64 pixels .* 32 x 32 and 32 x 32 for another"):
+        run(cube, n=neighborhood(text, y=32, x=32))
+
+
+def test_chunks_of_another_resolution_are_described_by_it(cube):
+    text = FINER_BY_VALUE.format(condition=f"cube.y.values[0] > {NORTH - 30}")
+    with pytest.raises(InvalidCube, match=r"1 x .* for one chunk and .* 2 x as many pixels a side"):
+        run(cube, n=neighborhood(text))
 
 
 def test_attributes_of_a_result_stay(cube):
