@@ -28,6 +28,7 @@ FAR_DAYS = 730
 """Distance in days given to the decoder where there is no observation on that side."""
 REFLECTANCE_UNIT = 0.1
 """Differences of reflectance enter the network in tenths, where they are of order one."""
+ROUGHNESS_UNIT = 0.01
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Config:
         Attention sees this many bins to either side, which keeps the cost linear in the window's length.
     tau_days
         Shortest and longest decay of the heads' attention with time, log-spaced in between.
+    smoothing_limit
+        How far, in the model's own spreads, the mean of the days around may draw a value at most.
     lower, upper, softness
         Physical range of reflectance, and the width over which a value bends into it.
     """
@@ -67,6 +70,7 @@ class Config:
     upper: float = 1.6
     softness: float = 0.003
     sigma_min: float = 0.001
+    smoothing_limit: float = 0.5
 
     def bands(self, sensor: str) -> tuple[str, ...]:
         """Band names of a sensor."""
@@ -213,6 +217,12 @@ def around(grid: Grid) -> tuple[Tensor, Tensor]:
     return total / count.clamp(min=1), count / 9
 
 
+def roughness(grid: Grid, mean: Tensor) -> Tensor:
+    """Mean distance (p, 1, b) of a pixel's values from the mean around them: how much smoothing they bear."""
+    distance = torch.where(grid.valid, (grid.values - mean).abs(), 0.0).sum(1, keepdim=True)
+    return distance / grid.valid.sum(1, keepdim=True).clamp(min=1)
+
+
 # --- the latent series
 
 
@@ -324,7 +334,7 @@ class Decoder(nn.Module):
         self.bin_days = config.bin_days
         self.norm = nn.RMSNorm(config.width, eps=1e-6)
         self.latent = nn.Linear(config.width, config.decoder)
-        self.circumstances = nn.Linear(10 * bands, config.decoder, bias=False)
+        self.circumstances = nn.Linear(11 * bands, config.decoder, bias=False)
         self.phase = nn.Parameter(torch.zeros(config.bin_days, config.decoder))
         self.mix = nn.Linear(config.decoder, config.decoder)
         self.head = nn.Linear(config.decoder, 3 * bands)
@@ -407,7 +417,9 @@ class SatFuseNet(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             merged: Merged = self.merge_into(target)(own, other)
             base = interpolate(merged.grid, query, self.merge_into(target).climatology)
-            mean, share = (each.index_select(1, query) for each in around(merged.grid))
+            mean, share = around(merged.grid)
+            rough = roughness(merged.grid, mean)
+            mean, share = mean.index_select(1, query), share.index_select(1, query)
             to_mean = torch.where(share > 0, mean - base.estimate, 0.0)
             known = torch.cat(
                 [
@@ -421,12 +433,16 @@ class SatFuseNet(nn.Module):
                     torch.log1p(merged.days_away.index_select(1, query)) / 3,
                     to_mean / REFLECTANCE_UNIT,
                     share,
+                    (rough / ROUGHNESS_UNIT).expand_as(share),
                 ],
                 -1,
             )
         correction, spread, smoothing = self.decoder[target](z, query, known)
         sigma = self.config.sigma_min + 0.05 * F.softplus(spread)
-        return Normal(base.estimate + smoothing.sigmoid() * to_mean + correction * sigma, sigma)
+        # What is far beyond the spread is an event, snow say, and no noise: it is not smoothed away.
+        most = self.config.smoothing_limit * sigma
+        smoothed = most * torch.tanh(to_mean / most)
+        return Normal(base.estimate + smoothing.sigmoid() * smoothed + correction * sigma, sigma)
 
     def forward(self, grids: Mapping[str, Grid], first_day: Tensor, query: Tensor, target: str) -> Normal:
         """Encode both sensors' grids and decode one of them; see `encode` and `decode`."""
