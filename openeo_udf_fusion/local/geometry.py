@@ -96,6 +96,7 @@ def mask_polygon(
 ) -> xr.DataArray:
     """Replace the pixels whose centre is outside all polygons (or inside any, if `inside`)."""
     grid = grid_of(data)
+    grid.require_even("mask_polygon")
     shapes = list(geometries(mask).to_crs(grid.crs))
     hit = rasterio.features.geometry_mask(shapes, grid.shape, transform_of(grid), invert=True)
     keep = xr.DataArray(~hit if inside else hit, dims=("y", "x"))

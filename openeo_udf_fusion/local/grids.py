@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
 
-from openeo_udf_fusion.errors import InvalidCollection, InvalidParameter, NoDataAvailable
+from openeo_udf_fusion.errors import InvalidCollection, InvalidCube, InvalidParameter, NoDataAvailable
 from openeo_udf_fusion.jsontypes import Json
 
 MODIS_SINUSOIDAL = CRS.from_proj4("+proj=sinu +lon_0=0 +x_0=0 +y_0=0 +R=6371007.181 +units=m +no_defs")
@@ -91,6 +91,26 @@ class Grid:
                 f"the data cover west, south, east, north = {covered} (EPSG:4326)"
             )
         return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+    def require_even(self, process: str) -> None:
+        """Check that all pixels have one size, to a hundredth of it (or as well as float32 can tell).
+
+        Raises
+        ------
+        InvalidCube
+            Rows or columns are unevenly spaced.
+        """
+        for axis, values in (("x", self.x), ("y", self.y)):
+            steps = max(len(values) - 1, 1)
+            step = (values[-1] - values[0]) / steps
+            even = values[0] + step * np.arange(len(values))
+            tolerance = max(0.01 * abs(step), float(np.spacing(np.float32(np.abs(values).max()))))
+            if np.abs(values - even).max() > tolerance:
+                narrow, wide = np.sort(np.abs(np.diff(values)))[[0, -1]]
+                raise InvalidCube(
+                    f"{process} needs evenly spaced {axis} coordinates, their steps are {narrow:g} to "
+                    f"{wide:g}; bring the files onto an even grid first (xarray's interp, say)"
+                )
 
     def matches(self, other: "Grid") -> bool:
         """Whether both grids have the same pixels, to a hundredth of a pixel."""

@@ -28,6 +28,8 @@ def resample_cube_spatial(data: xr.DataArray, target: xr.DataArray, method: str 
     """Bring `data` onto the pixels of `target`."""
     _check(method)
     if method not in EXACT:
+        for grid in (grid_of(data), grid_of(target)):
+            grid.require_even("resampling")
         resampled: xr.DataArray = opd.resample_cube_spatial(data, target, method)
         return placed(resampled, grid_of(target))
     return onto(data, grid_of(target), method)
@@ -103,7 +105,13 @@ def positions(source: Grid, target: Grid) -> tuple[Float, Float]:
     -------
     rows, columns : ndarray, float64
         (ny, 1) and (1, nx) within one CRS, else (ny, nx).
+
+    Raises
+    ------
+    InvalidCube
+        The pixels of `source` are not all of one size.
     """
+    source.require_even("resampling")
     if source.crs == target.crs:
         return _index(source.y, target.y, source.resolution[1])[:, None], _index(
             source.x, target.x, source.resolution[0]

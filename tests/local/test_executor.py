@@ -247,6 +247,20 @@ def test_band_math_of_the_client(cube, folder):
     np.testing.assert_allclose(found.values, 2.5 * (n - r) / (n + 2.4 * r + 1), rtol=1e-5, equal_nan=True)
 
 
+@pytest.mark.parametrize("method", ["near", "bilinear", "average"])
+def test_pixels_of_uneven_size_are_not_resampled(cube, tmp_path, method):
+    store(cube, tmp_path, "demo")
+    doubling = 500_000 + 2.0 ** np.arange(cube.sizes["x"])
+    store(cube.assign_coords(x=doubling, bands=["a", "b"]), tmp_path, "uneven")
+    resampled = node("resample_cube_spatial", data=of("u"), target=of("a"), method=method)
+    with pytest.raises(InvalidCube, match="evenly spaced x"):
+        executor.load(process(a=load("demo"), u=load("uneven"), r=resampled), workspace(tmp_path))
+    merged = node("merge_cubes", cube1=of("a"), cube2=of("u"))
+    with pytest.raises(InvalidCube, match="evenly spaced x"):
+        executor.load(process(a=load("demo"), u=load("uneven"), m=merged), workspace(tmp_path))
+    assert executor.load(process(u=load("uneven")), workspace(tmp_path)).shape == cube.shape
+
+
 @pytest.mark.parametrize("tiled", [True, False])
 def test_attributes_labels_and_crs_survive_the_chain(coarse, folder, tmp_path, small_tiles, tiled):
     nodes = {**CHAIN, **({} if tiled else {"k": node("apply_kernel", data=of("scaled"), kernel=[[1]])})}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
-from openeo_udf_fusion.errors import InvalidCollection, InvalidParameter, NoDataAvailable
+from openeo_udf_fusion.errors import InvalidCollection, InvalidCube, InvalidParameter, NoDataAvailable
 from openeo_udf_fusion.local.grids import (
     MODIS_SINUSOIDAL,
     WGS84,
@@ -127,3 +127,26 @@ def test_a_coarse_grid_that_leaves_pixels_uncovered_does_not_fit():
 def test_axes_are_monotonic(values: list[float]):
     with pytest.raises(InvalidCollection, match=r"swath\.nc"):
         regular_axis(np.array(values), "swath.nc", "x")
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_uneven_coordinates_are_refused_where_pixels_are_counted(axis: str):
+    doubling = 500_000 + np.array([0.0, 1, 2, 4, 8, 16])
+    axes = {"x": np.arange(6.0), "y": np.arange(6.0), axis: doubling}
+    with pytest.raises(InvalidCube, match=rf"evenly spaced {axis} .* 1 to 8; bring .* onto an even grid"):
+        Grid(UTM, **axes).require_even("resampling")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([3.0]),
+        np.array([3.0, 1.0]),
+        np.arange(2400) / 3,
+        np.arange(2400)[::-1] * 10.0 + np.random.default_rng(0).uniform(-0.05, 0.05, 2400),
+        (179.9 + np.arange(900) / 9000).astype(np.float32).astype(np.float64),
+    ],
+    ids=["one", "two", "thirds", "jitter", "float32"],
+)
+def test_even_coordinates_may_be_rounded(values: np.ndarray):
+    Grid(UTM, values, values).require_even("resampling")
