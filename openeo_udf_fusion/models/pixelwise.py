@@ -14,8 +14,8 @@ from openeo_udf_fusion.models.satfusenet import OTHER, Grid, Normal, SatFuseNet
 from openeo_udf_fusion.models.series import Observations, Precision, Prediction
 from openeo_udf_fusion.models.threads import side_by_side
 
-PIXEL_DAYS = 64 * 376
-"""A batch holds about as many days: 64 pixels of a year stay in the processor's cache."""
+PIXEL_DAYS = 32 * 376
+"""A batch holds about as many days: 32 pixels of a year stay in the processor's cache."""
 LONGEST_SPAN_DAYS = 36_525
 """A day beyond a century from the others is a fill value that escaped its mask, not an observation."""
 
