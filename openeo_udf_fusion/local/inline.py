@@ -22,6 +22,9 @@ from openeo_udf_fusion.local.standard.specifications import (
 Definitions = Callable[[str, str | None], Json | None]
 Fetch = Callable[[str], Json]
 
+MAX_NODES = 10_000
+"""Processes that use each other twice double the nodes at every level; ours have a few dozen."""
+
 
 @dataclass(frozen=True)
 class _Scope:
@@ -68,7 +71,7 @@ def inline(
     Raises
     ------
     InvalidGraph
-        broken structure, or processes that use themselves.
+        broken structure, processes that use themselves, or more than `MAX_NODES` nodes.
     UnknownProcess, UnknownParameter, MissingParameter
         with the names that are known.
     """
@@ -190,12 +193,20 @@ class _Inliner:
     def __init__(self, definitions: Definitions, fetch: Fetch | None) -> None:
         self.definitions = definitions
         self.fetch = fetch
+        self.nodes = 0
 
     def expand(self, graph: Json, scope: _Scope, trail: tuple[str, ...], used: set[str]) -> Json:
         """Return `graph` with values for parameters and nodes for user-defined processes.
 
         `used` holds the node names of this level; callbacks have a level of their own.
         """
+        self.nodes += len(graph)
+        if self.nodes > MAX_NODES:
+            within = f" (in {' -> '.join(trail[-5:])})" if trail else ""
+            raise InvalidGraph(
+                f"the graph has more than {MAX_NODES} nodes with all processes that it uses{within}; "
+                "refer to the node of a result instead of calling a process for it again"
+            )
         expanded: Json = {}
         for name, node in graph.items():
             definition = self._definition(node, trail)

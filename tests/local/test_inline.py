@@ -219,3 +219,25 @@ def test_an_unknown_process_brings_its_neighbours_to_mind():
 def test_broken_graphs_say_what_is_broken(graph, message):
     with pytest.raises(InvalidGraph, match=message):
         flat({"process_graph": graph})
+
+
+def doubling(levels):
+    """Processes each of which uses the one before twice."""
+    known = {"p0": udp(parameter("x"), n=node("add", x=given("x"), y=1))}
+    for level in range(1, levels + 1):
+        inner = f"p{level - 1}"
+        known[f"p{level}"] = udp(parameter("x"), a=node(inner, x=given("x")), b=node(inner, x=of("a")))
+    return known
+
+
+def test_doubling_processes_end_before_memory_does():
+    pg = process(n=node("p60", x=1))
+    with pytest.raises(InvalidGraph, match=r"more than 10000 nodes .* -> "):
+        flat(pg, doubling(60))
+    assert len(flat(process(n=node("p8", x=1)), doubling(8))) == 2**8
+
+
+def test_doubling_processes_within_a_callback_end_too():
+    pg = process(a=load("c"), b=node("apply", data=of("a"), process=callback(n=node("p60", x=given("x")))))
+    with pytest.raises(InvalidGraph, match="more than 10000 nodes"):
+        flat(pg, doubling(60))
