@@ -205,11 +205,6 @@ STAND_INS: MappingProxyType[str, str] = MappingProxyType({"viirs_I2": "viirs_M7"
 Source: VNP09 user guide 2.0, table 2 (I2 and M7: 845-885 nm; I3 and M10: 1580-1640 nm).
 """
 
-PARTNERS: MappingProxyType[str, str] = MappingProxyType(
-    {"B1": "I1", "B2": "I2", "B3": "M3", "B4": "M4", "B5": "M8", "B6": "M10", "B7": "M11"}
-)
-"""MODIS band -> the VIIRS band nearest in wavelength."""
-
 
 # --- names
 

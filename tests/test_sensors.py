@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from openeo_udf_fusion import sensors
 from openeo_udf_fusion.errors import MissingBands
+from openeo_udf_fusion.models import cards
 
 DTYPES = pytest.mark.parametrize("dtype", ["uint16", "int32", "int64", "float32", "float64"])
 
@@ -275,18 +276,20 @@ def test_labels_are_unique_and_each_kind_is_a_part_of_them():
         assert sorted(sum((sensor.labels(kind) for kind in kinds), ())) == sorted(sensor.labels())
 
 
-def test_fused_bands_are_reflectance_that_both_the_product_and_a_partner_have():
-    assert sensors.FUSED_BANDS["modis"] == tuple(sensors.PARTNERS)
-    assert set(sensors.PARTNERS.values()) <= set(sensors.FUSED_BANDS["viirs"])
+def test_fused_bands_are_reflectance_that_the_product_has():
     for sensor, names in sensors.FUSED_BANDS.items():
         assert {f"{sensor}_{name}" for name in names} <= set(sensors.SENSORS[sensor].labels("reflectance"))
 
 
-@pytest.mark.parametrize(("modis", "viirs"), list(sensors.PARTNERS.items()))
-def test_partners_see_the_same_colour(modis, viirs):
-    one, other = (sensors.band_of(label)[1] for label in (f"modis_{modis}", f"viirs_{viirs}"))
-    assert one.common_name == other.common_name
-    assert abs(one.center_wavelength_nm - other.center_wavelength_nm) <= 120
+def test_the_card_of_the_model_has_these_bands_and_partners_of_the_same_colour():
+    card = cards.read("satfusenet")
+    assert card.bands == dict(sensors.FUSED_BANDS)
+    for sensor, other in (("modis", "viirs"), ("viirs", "modis")):
+        for name, partner in zip(card.bands[sensor], card.hyperparameters[f"{sensor}_partner"], strict=True):
+            labels = (f"{sensor}_{name}", f"{other}_{card.bands[other][partner]}")
+            mine, theirs = (sensors.band_of(label)[1] for label in labels)
+            assert mine.common_name == theirs.common_name
+            assert abs(mine.center_wavelength_nm - theirs.center_wavelength_nm) <= 120
 
 
 def test_a_stand_in_has_the_pass_band_of_what_it_stands_for():
