@@ -5,14 +5,16 @@ included, for good: called once per tile, or once per month by an aggregation, t
 answer again. Here a result lives until its last user has had it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 import dask.array
 import numpy as np
 from openeo_pg_parser_networkx import OpenEOProcessGraph
-from openeo_pg_parser_networkx.pg_schema import ParameterReference, PGEdgeType, ResultReference
+from openeo_pg_parser_networkx.pg_schema import ParameterReference, PGEdgeType
 
 from openeo_udf_fusion.errors import FusionError, InvalidParameter, MissingParameter
 from openeo_udf_fusion.jsontypes import Json, JsonValue
@@ -46,11 +48,11 @@ class ParsedGraph:
         self._graph = OpenEOProcessGraph({"process_graph": constants.hidden_in(flat_graph)})
         self._constants = constants.values
         self._nodes: dict[str, Json] = dict(self._graph.G.nodes(data=True))
-        self._result = self._graph.result_node
-        # The parser calls the result node "root".
-        self._names = {uid: node["node_name"] for uid, node in self._nodes.items()}
-        self._names[self._result] = next(name for name, node in flat_graph.items() if node.get("result"))
-        self._uses = self._count_uses()
+        self._result = self._result_of(self._graph.result_node)
+        uids = [self._beside(self._result, name) for name in flat_graph]
+        used = {uid: self._used_in(uid, self._nodes[uid]["resolved_kwargs"]) for uid in uids}
+        self._ordered = _depth_first(self._result, used)
+        self._uses = Counter([self._result, *(uid for user in self._ordered for uid in used[user])])
 
     def evaluate(self, run_node: RunNode, take_input: TakeInput) -> Value:
         """Return the value of the result node."""
@@ -62,45 +64,37 @@ class ParsedGraph:
             left[used] -= 1
             if not left[used]:
                 del results[used]
-            return take_input(self._names[user], self._names[used], result)
+            return take_input(self._nodes[user]["node_name"], self._nodes[used]["node_name"], result)
 
-        for uid in self._top_level():
+        for uid in self._ordered:
             node = self._nodes[uid]
             arguments = {
                 name: self._resolve(uid, name, value, {}, partial(take, uid), node["process_id"])
                 for name, value in node["resolved_kwargs"].items()
             }
-            results[uid] = run_node(self._names[uid], node["process_id"], arguments)
+            results[uid] = run_node(node["node_name"], node["process_id"], arguments)
         return results[self._result]
 
-    def _top_level(self) -> list[str]:
-        """Nodes of the top-level graph that the result needs, each after those it refers to."""
-        ordered: dict[str, None] = {}
+    def _used_in(self, uid: str, value: Value) -> list[str]:
+        """The nodes that a value of a node's arguments refers to, as often as it does."""
+        if isinstance(value, dict | list):
+            items = value.values() if isinstance(value, dict) else value
+            return [used for item in items for used in self._used_in(uid, item)]
+        used = self._referred(uid, value)
+        return [] if used is None else [used]
 
-        def visit(uid: str) -> None:
-            if uid not in ordered:
-                for used in self._used_by(uid):
-                    visit(used)
-                ordered[uid] = None
+    def _referred(self, uid: str, value: Value) -> str | None:
+        """The node whose result a value stands for, if any."""
+        constant = self._constants[value] if isinstance(value, int) else None
+        return self._beside(uid, constant.name) if isinstance(constant, _Result) else None
 
-        visit(self._result)
-        return list(ordered)
+    def _result_of(self, everything: str) -> str:
+        """The node with the result, by the one that refers to all nodes of its graph."""
+        return self._used_in(everything, self._nodes[everything]["resolved_kwargs"])[0]
 
-    def _count_uses(self) -> dict[str, int]:
-        uses = dict.fromkeys(self._nodes, 0)
-        for uid in self._top_level():
-            for value in self._nodes[uid]["resolved_kwargs"].values():
-                for reference in _result_references(value):
-                    uses[self._uid(uid, reference)] += 1
-        uses[self._result] += 1
-        return uses
-
-    def _used_by(self, uid: str) -> list[str]:
-        edges = self._graph.G.out_edges(uid, data=True)
-        return [used for _, used, data in edges if data["reference_type"] == PGEdgeType.ResultReference]
-
-    def _uid(self, user: str, reference: ResultReference) -> str:
-        return f"{reference.from_node}-{self._nodes[user]['process_graph_uid']}"
+    def _beside(self, uid: str, name: str) -> str:
+        """The node of a name in the graph of another one."""
+        return f"{name}-{self._nodes[uid]['process_graph_uid']}"
 
     def _resolve(
         self,
@@ -111,8 +105,6 @@ class ParsedGraph:
         take: Callable[[str], Value],
         process_id: str,
     ) -> Value:
-        if isinstance(value, ResultReference):
-            return take(self._uid(user, value))
         if isinstance(value, ParameterReference):
             if value.from_parameter not in parameters:
                 raise MissingParameter(
@@ -126,13 +118,16 @@ class ParsedGraph:
             return {
                 k: self._resolve(user, argument, v, parameters, take, process_id) for k, v in value.items()
             }
+        used = self._referred(user, value)
+        if used is not None:
+            return take(used)
         callback = self._callback(user, argument)
         return self._constants[value] if callback is None else callback
 
     def _callback(self, user: str, argument: str) -> "Callback | None":
         for _, uid, data in self._graph.G.out_edges(user, data=True):
             if data["reference_type"] == PGEdgeType.Callback and data["arg_name"] == argument:
-                return Callback(self, uid)
+                return Callback(self, self._result_of(uid))
         return None
 
 
@@ -184,9 +179,8 @@ class Callback:
 
     def _is_created_array(self, uid: str, value: Value) -> bool:
         """Whether an array was made inside the callback: its elements lie along its first axis."""
-        if not isinstance(value, ResultReference):
-            return False
-        return str(self._graph._nodes[self._graph._uid(uid, value)]["process_id"]).startswith("array_create")
+        used = self._graph._referred(uid, value)
+        return used is not None and str(self._graph._nodes[used]["process_id"]).startswith("array_create")
 
 
 def call(
@@ -202,31 +196,54 @@ def call(
         raise InvalidParameter(f"{process_id}: {type(error).__name__}: {error}") from error
 
 
+@dataclass(frozen=True)
+class _Result:
+    """The result of another node of the same graph."""
+
+    name: str
+
+
 class _Constants:
     """Numbers for what the parser must not see: it takes texts for dates, dicts for boxes, or fails."""
 
     def __init__(self) -> None:
-        self.values: list[JsonValue] = []
+        self.values: list[JsonValue | _Result] = []
 
     def hidden(self, value: JsonValue) -> JsonValue:
-        """The value with an index in place of everything but references and callbacks."""
-        if isinstance(value, dict) and ("from_node" in value or "from_parameter" in value):
+        """The value with an index in place of everything but parameters and callbacks."""
+        if isinstance(value, dict) and "from_parameter" in value:
             return value
+        if isinstance(value, dict) and "from_node" in value:
+            return self._number(_Result(value["from_node"]))
         if isinstance(value, dict) and "process_graph" in value:
             return {"process_graph": self.hidden_in(value["process_graph"])}
         if isinstance(value, dict) and _refers(value):
             return {key: self.hidden(item) for key, item in value.items()}
         if isinstance(value, list) and _refers(value):
             return [self.hidden(item) for item in value]
-        self.values.append(value)
-        return len(self.values) - 1
+        return self._number(value)
 
     def hidden_in(self, graph: Json) -> Json:
-        """The graph with its constants hidden."""
-        return {
-            name: {**node, "arguments": {key: self.hidden(value) for key, value in node["arguments"].items()}}
+        """The graph with its constants hidden, and a result node that refers to every other node."""
+        hidden = {
+            name: {
+                "process_id": node["process_id"],
+                "arguments": {key: self.hidden(value) for key, value in node["arguments"].items()},
+            }
             for name, node in graph.items()
         }
+        result = next(name for name, node in graph.items() if node.get("result"))
+        arguments = {
+            "result": self._number(_Result(result)),
+            "walked": [{"from_node": name} for name in graph],
+        }
+        # No other node has a longer name.
+        name = "_".join(["everything", *graph])
+        return {**hidden, name: {"process_id": "everything", "arguments": arguments, "result": True}}
+
+    def _number(self, value: "JsonValue | _Result") -> int:
+        self.values.append(value)
+        return len(self.values) - 1
 
 
 def _refers(value: JsonValue) -> bool:
@@ -237,12 +254,17 @@ def _refers(value: JsonValue) -> bool:
     return isinstance(value, list) and any(map(_refers, value))
 
 
-def _result_references(value: Value) -> list[ResultReference]:
-    if isinstance(value, ResultReference):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [r for item in value for r in _result_references(item)] if isinstance(value, list) else []
+def _depth_first(result: str, used: Mapping[str, list[str]]) -> list[str]:
+    """What the result needs, each after what it uses, as late as that allows: few results wait."""
+    ordered: dict[str, None] = {}
+    waiting = [result]
+    while waiting:
+        needed = [uid for uid in used[waiting[-1]] if uid not in ordered]
+        if needed:
+            waiting.append(needed[0])
+        else:
+            ordered[waiting.pop()] = None
+    return list(ordered)
 
 
 def _stacked(value: Value) -> Value:
