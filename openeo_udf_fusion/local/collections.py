@@ -173,7 +173,9 @@ def find_collections(folder: Path) -> dict[str, Collection]:
         There is no such folder.
     """
     if not folder.is_dir():
-        raise InvalidParameter(f"the data folder {folder} is no folder; create it, or name another (--data)")
+        raise InvalidParameter(
+            f"the data folder {folder.name} is no folder; create it, or name another (--data)"
+        )
     found: dict[str, Collection] = {}
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     # Folders first: where `name` and `name.nc` are both there, the file goes by its full name.
@@ -197,7 +199,7 @@ def get_collection(folder: Path, id: str) -> Collection:
     """
     if id != Path(id).name or "\\" in id:
         raise ForbiddenPath(
-            f"{id!r} is no collection id but a path; ids are names of folders and files in {folder}"
+            f"{id!r} is no collection id but a path; ids are names of folders and files in the data folder"
         )
     known = find_collections(folder)
     if id in known:
@@ -205,7 +207,9 @@ def get_collection(folder: Path, id: str) -> Collection:
     confined(folder / id, folder)
     close = get_close_matches(id, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
-    raise UnknownCollection(f"no collection {id!r} in {folder}; {hint}it has {sorted(known) or 'none'}")
+    raise UnknownCollection(
+        f"no collection {id!r} in the data folder; {hint}it has {sorted(known) or 'none'}"
+    )
 
 
 def _is_collection(entry: Path, root: Path) -> bool:
@@ -254,9 +258,11 @@ def _override(path: Path) -> Override:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InvalidCollection(f"{file} is not valid JSON: {error}") from error
+        raise InvalidCollection(f"{path.name}/{file.name} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
-        raise InvalidCollection(f"{file} must hold a JSON object, not {type(content).__name__}")
+        raise InvalidCollection(
+            f"{path.name}/{file.name} must hold a JSON object, not {type(content).__name__}"
+        )
     return Override.from_json(content, file)
 
 

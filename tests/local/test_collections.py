@@ -19,6 +19,7 @@ from rasterio.transform import from_origin
 
 from openeo_udf_fusion.errors import (
     ForbiddenPath,
+    FusionError,
     InvalidCollection,
     InvalidParameter,
     MissingBands,
@@ -608,3 +609,18 @@ def test_real_1_km_flags_lie_on_the_500_m_grid(shared_data: Path):
     with rasterio.open(folder / "MODIS_Grid_1km_2D_state_1km_1.tif") as raw:
         rows, columns = rasterio.transform.rowcol(raw.transform, *np.meshgrid(flags["x"], flags["y"]))
         np.testing.assert_array_equal(flags[0, 0].values.ravel(), raw.read(1)[rows, columns].ravel())
+
+
+@pytest.mark.parametrize("id", ["unknown", "../secret", "link", "broken", "odd_keys"])
+def test_messages_do_not_tell_where_the_data_folder_is(tmp_path: Path, id: str):
+    data = tmp_path / "data"
+    for name, text in (("broken", "{"), ("odd_keys", '{"colour": 1}')):
+        (data / name).mkdir(parents=True)
+        (data / name / "collection.json").write_text(text)
+        (data / name / "a_2022-01-01.nc").touch()
+    (tmp_path / "outside").mkdir()
+    (data / "link").symlink_to(tmp_path / "outside")
+    with pytest.raises(FusionError) as raised:
+        get_collection(data, id).open()
+    assert str(tmp_path) not in str(raised.value)
+    assert id in str(raised.value)

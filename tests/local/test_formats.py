@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
@@ -26,6 +27,7 @@ from openeo_udf_fusion.local import formats
 from openeo_udf_fusion.local.collections import get_collection
 from openeo_udf_fusion.local.formats import FORMATS, Template, format_of, get_format, write, writer
 from openeo_udf_fusion.local.grids import MODIS_SINUSOIDAL
+from openeo_udf_fusion.local.writers.storage import storing
 
 ALL = [
     ("netCDF", "result.nc"),
@@ -527,6 +529,24 @@ def test_the_target_of_a_link_is_left_alone(tmp_path: Path):
     write(cube(dates=("2022-01-01", "2022-01-09")), tmp_path / "r.tif", "GTiff")
     assert {file.read_text() for file in tmp_path.glob("kept_*")} == {"keep"}
     assert not any(file.name.startswith(".") for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "raises",
+    [
+        lambda folder: OSError(errno.EROFS, "Read-only file system", f"{folder}/.r.nc.tmp"),
+        lambda folder: RuntimeError(f"{folder}/.r.nc.tmp: HDF error"),
+    ],
+    ids=["OSError", "RuntimeError"],
+)
+def test_messages_name_the_file_and_not_its_folder(tmp_path: Path, raises: Callable[[Path], Exception]):
+    """A server's client reads them."""
+    with (
+        pytest.raises(StorageFailed, match=r"^r\.nc could not be written") as raised,
+        storing(tmp_path / "r.nc"),
+    ):
+        raise raises(tmp_path)
+    assert str(tmp_path) not in str(raised.value)
 
 
 def test_a_folder_that_cannot_be_made_is_a_storage_failure(tmp_path: Path):

@@ -71,14 +71,15 @@ class Override:
         InvalidCollection
             It has a key that nothing reads, which would go unnoticed otherwise, or an unknown sensor.
         """
+        where = f"{file.parent.name}/{file.name}"
         unknown = set(content) - set(cls.__dataclass_fields__) - {"id"}
         if unknown:
             raise InvalidCollection(
-                f"{file}: unknown keys {sorted(unknown)}; known are {sorted(cls.__dataclass_fields__)}"
+                f"{where}: unknown keys {sorted(unknown)}; known are {sorted(cls.__dataclass_fields__)}"
             )
         if content.get("sensor", "modis") not in SENSORS:
             raise InvalidCollection(
-                f"{file}: unknown sensor {content['sensor']!r}; known are {sorted(SENSORS)}"
+                f"{where}: unknown sensor {content['sensor']!r}; known are {sorted(SENSORS)}"
             )
         return cls(**{key: value for key, value in content.items() if key != "id"})
 

@@ -20,7 +20,8 @@ def confined(path: Path, root: Path) -> Path:
     """
     resolved = path.resolve()
     if not resolved.is_relative_to(root.resolve()):
-        raise ForbiddenPath(f"{path} leads out of the data folder {root}; copy the file into the folder")
+        name = path.relative_to(root) if path.is_relative_to(root) else path.name
+        raise ForbiddenPath(f"{name} leads out of the data folder; copy the file into the folder")
     return resolved
 
 

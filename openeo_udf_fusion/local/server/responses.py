@@ -32,19 +32,25 @@ def error_object(code: str, message: str) -> Json:
 
 
 def error_response(
-    status: int, code: str, message: str, headers: dict[str, str] | None = None
+    status: int,
+    code: str,
+    message: str,
+    headers: dict[str, str] | None = None,
+    cause: BaseException | None = None,
 ) -> JSONResponse:
-    """An openEO error as a response; server-side ones are logged."""
+    """An openEO error as a response; server-side ones are logged, with the error that caused them."""
     body = error_object(code, message)
     if status >= 500:
-        logger.error("%s %s: %s", body["id"], code, message)
+        logger.error("%s %s: %s", body["id"], code, message, exc_info=cause)
     return AsciiJsonResponse(body, status_code=status, headers=headers)
 
 
 def fusion_error_response(error: FusionError) -> JSONResponse:
     """Any deliberate error as a response."""
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    return error_response(error.status, error.code, str(error) or type(error).__name__, headers)
+    return error_response(
+        error.status, error.code, str(error) or type(error).__name__, headers, error.__cause__
+    )
 
 
 def unexpected_error_response(error: Exception) -> JSONResponse:

@@ -31,13 +31,15 @@ def storing(path: Path) -> Iterator[None]:
     except FusionError:
         raise
     except (OSError, RuntimeError, RasterioError, CPLE_BaseError) as error:
-        raise StorageFailed(f"{path} could not be written: {error}; {_free(path)}") from error
+        raise StorageFailed(
+            f"{path.name} could not be written: {_reason(error, path)}; {_free(path)}"
+        ) from error
 
 
 def require_replaceable(path: Path) -> None:
     """Raises StorageFailed where a name is that of a folder, Zarr stores aside: results replace results."""
     if path.is_dir() and not is_zarr(path):
-        raise StorageFailed(f"{path} is a folder with other content; choose another name")
+        raise StorageFailed(f"{path.name} is a folder with other content; choose another name")
 
 
 def publish(finished: Mapping[Path, Path]) -> None:
@@ -82,7 +84,14 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
+def _reason(error: Exception, path: Path) -> str:
+    """What a library says, without folders: clients of a server read it, too."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"[Errno {error.errno}] {error.strerror}"
+    return str(error).replace(f"{path.parent}{os.sep}", "")
+
+
 def _free(path: Path) -> str:
     folder = next((parent for parent in path.parents if parent.is_dir()), Path("/"))
     megabytes = shutil.disk_usage(folder).free / 1e6
-    return f"{megabytes:.0f} MB are free in {folder}: free some space, or choose another folder (-o)"
+    return f"{megabytes:.0f} MB are free in its folder: free some space, or choose another folder"
