@@ -113,7 +113,7 @@ def _series(
             color=_INK[sensor],
             markersize=3.2,
             linewidth=0,
-            label=f"{sensor.upper()} {band}, clear",
+            label=f"{sensor.upper()}, clear",
         )
     axes.margins(x=0.01)
     axes.spines[["top", "right"]].set_visible(False)
