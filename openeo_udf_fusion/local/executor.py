@@ -233,7 +233,7 @@ def _run_tiled(
         except ResolutionFound as found:
             raise found.refusal() from None
 
-    with writer(path, kind, template, options) as opened, _pool() as pool:
+    with writer(path, kind, template, options) as opened, _pool(execution.runner) as pool:
         opened.write(first, all_boxes[0].rows, all_boxes[0].columns)
         steps.done(1, len(all_boxes), first.sizes["y"] * first.sizes["x"])
         del first
@@ -246,10 +246,13 @@ def _run_tiled(
 
 
 @contextmanager
-def _pool() -> Iterator[ThreadPoolExecutor]:
+def _pool(runner: UdfRunner) -> Iterator[ThreadPoolExecutor]:
     pool = ThreadPoolExecutor(TILES_AT_ONCE, thread_name_prefix="tile")
     try:
         yield pool
+    except BaseException:
+        runner.stop()  # the other tiles are of no use any more
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -1,7 +1,10 @@
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,7 @@ from openeo_udf_fusion.errors import (
     FusionError,
     InvalidCube,
     InvalidGraph,
+    InvalidParameter,
     MissingBands,
     MissingParameter,
     NoDataAvailable,
@@ -476,6 +480,13 @@ def test_a_run_with_wrong_arguments_does_not_start(cube, folder, tmp_path):
         )
 
 
+def test_an_empty_list_of_bands_is_refused(folder, cube):
+    pg = process(a={**load("demo"), "arguments": {**load("demo")["arguments"], "bands": []}})
+    with pytest.raises(InvalidParameter, match="at least one band"):
+        executor.load(pg, workspace(folder))
+    assert [type(error) for error in executor.check(pg, workspace(folder))] == [InvalidParameter]
+
+
 def test_a_cancelled_run_leaves_no_file(cube, folder, tmp_path, small_tiles):
     steps = []
     with pytest.raises(Cancelled):
@@ -487,6 +498,52 @@ def test_a_cancelled_run_leaves_no_file(cube, folder, tmp_path, small_tiles):
             cancelled=lambda: len(steps) >= 2,
         )
     assert 2 <= len(steps) < steps[0].total
+    assert list(tmp_path.iterdir()) == []
+
+
+def is_running(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rsplit(")")[-1].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_what_a_udf_started_ends_with_it(cube, folder, tmp_path):
+    started = tmp_path / "pid"
+    hangs = code(
+        "import subprocess, time\n"
+        "pid = subprocess.Popen(['sleep', '600']).pid\n"
+        f"open('{started}.new', 'w').write(str(pid))\n"
+        f"__import__('os').rename('{started}.new', '{started}')\n"
+        "time.sleep(600)\nreturn cube"
+    )
+    nodes = {"a": load("demo"), "b": node("apply", data=of("a"), process=udf(hangs, data="x"))}
+    with pytest.raises(Cancelled):
+        executor.run(process(**nodes), workspace(folder), tmp_path / "out", cancelled=started.exists)
+    pid = int(started.read_text())
+    for _ in range(50):
+        if not is_running(pid):
+            return
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("the process that the UDF started is still there")
+
+
+def test_a_tile_that_fails_ends_the_udfs_of_the_others(folder, cube, tmp_path, small_tiles):
+    """One tile raises in writing while the next one's UDF would take minutes."""
+    slow = code(f"import time\ntime.sleep(0 if cube.y.values[0] > {cube.y.values[4]} else 600)\nreturn cube")
+    nodes = {
+        "a": load("demo"),
+        "b": node("apply_neighborhood", data=of("a"), process=udf(slow), size=px(4, 4)),
+    }
+    seen = []
+
+    def interrupted(progress):
+        seen.append(progress)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        executor.run(process(**nodes), workspace(folder), tmp_path, progress=interrupted)
     assert list(tmp_path.iterdir()) == []
 
 

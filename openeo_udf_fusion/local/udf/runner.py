@@ -2,19 +2,21 @@
 runs in a subprocess that is kept for the next chunk and can be killed."""
 
 import atexit
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from multiprocessing import Pipe
 from typing import Any
 
 import xarray as xr
 
-from openeo_udf_fusion.errors import Cancelled, FusionError, UdfFailed
+from openeo_udf_fusion.errors import Cancelled, UdfFailed
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.udf.code import LogEntry, has_apply_metadata, promised_bands, run_code
 from openeo_udf_fusion.local.udf.requirements import check_requirements
@@ -45,7 +47,16 @@ class UdfRunner:
 
     def __init__(self, log: Callable[[LogEntry], None], cancelled: Callable[[], bool]) -> None:
         self.log = log
-        self.cancelled = cancelled
+        self._cancelled = cancelled
+        self._stopped = threading.Event()
+
+    def cancelled(self) -> bool:
+        """Whether nobody waits for a UDF any more."""
+        return self._stopped.is_set() or self._cancelled()
+
+    def stop(self) -> None:
+        """End the UDFs that are running, and any to come."""
+        self._stopped.set()
 
     def run(self, code: str, cube: xr.DataArray, context: Json, epsg: int | None) -> xr.DataArray:
         """Return what the UDF in `code` makes of `cube`; raises UdfFailed with its traceback."""
@@ -84,7 +95,7 @@ class UdfRunner:
         worker = _take_worker()
         try:
             answer = worker.ask(request, self.cancelled)
-        except FusionError:
+        except BaseException:  # Ctrl-C does not reach a session of its own
             worker.kill()
             raise
         _keep_worker(worker)
@@ -116,6 +127,7 @@ class Worker:
             stdin=subprocess.DEVNULL,
             stdout=self.stderr,
             stderr=self.stderr,
+            start_new_session=True,  # so that what a UDF starts ends with it
         )
         theirs.close()
 
@@ -144,8 +156,9 @@ class Worker:
         return self.process.poll() is None
 
     def kill(self) -> None:
-        """End the subprocess at once."""
-        self.process.kill()
+        """End the subprocess at once, and whatever a UDF started in it."""
+        with suppress(ProcessLookupError, PermissionError):  # it has ended already
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.connection.close()
         self.stderr.close()
