@@ -79,9 +79,11 @@ def open_source(node: Json, data: Path, warn: Callable[[str], None]) -> Source:
         raise InvalidParameter(
             f"spatial_extent must be an object with west, south, east, north, got {extent!r}"
         )
-    bands, interval = arguments.get("bands") or None, arguments.get("temporal_extent")
+    bands, interval = arguments.get("bands"), arguments.get("temporal_extent")
     if bands is not None and not (isinstance(bands, list) and all(isinstance(band, str) for band in bands)):
         raise InvalidParameter(f"bands must be a list of labels, got {bands!r}")
+    if bands == []:
+        raise InvalidParameter("bands must name at least one band, got []; leave bands out to load all")
     if interval is not None and not isinstance(interval, list):
         raise InvalidParameter(f"temporal_extent must be [start, end], got {interval!r}")
     cube = collection.open(
