@@ -528,25 +528,6 @@ def test_what_a_udf_started_ends_with_it(cube, folder, tmp_path):
     pytest.fail("the process that the UDF started is still there")
 
 
-def test_a_tile_that_fails_ends_the_udfs_of_the_others(folder, cube, tmp_path, small_tiles):
-    """One tile raises in writing while the next one's UDF would take minutes."""
-    slow = code(f"import time\ntime.sleep(0 if cube.y.values[0] > {cube.y.values[4]} else 600)\nreturn cube")
-    nodes = {
-        "a": load("demo"),
-        "b": node("apply_neighborhood", data=of("a"), process=udf(slow), size=px(4, 4)),
-    }
-    seen = []
-
-    def interrupted(progress):
-        seen.append(progress)
-        if len(seen) == 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        executor.run(process(**nodes), workspace(folder), tmp_path, progress=interrupted)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_udf_that_hangs_is_killed_when_the_run_is_cancelled(cube, folder, tmp_path):
     asked = itertools.count()
     hangs = code("import time\ntime.sleep(600)\nreturn cube")
