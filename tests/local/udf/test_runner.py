@@ -16,9 +16,15 @@ def test_a_failure_ends_the_udfs_of_other_tiles(tmp_path):
     started = tmp_path / "started"
     slow = code(f"import time\nopen('{started}', 'w').close()\ntime.sleep(600)\nreturn cube")
     runner = UdfRunner(lambda entry: None, lambda: False)
-    with pytest.raises(KeyboardInterrupt), executor._pool(runner) as pool:
-        tile = pool.submit(runner.run, slow, make_cube(2, 2), {}, None)
-        while not started.exists():
-            time.sleep(0.05)
-        raise KeyboardInterrupt
-    assert isinstance(tile.exception(), Cancelled)
+    tiles = []
+
+    def interrupted():
+        with executor._pool(runner) as pool:
+            tiles.append(pool.submit(runner.run, slow, make_cube(2, 2), {}, None))
+            while not started.exists():
+                time.sleep(0.05)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert isinstance(tiles[0].exception(), Cancelled)
