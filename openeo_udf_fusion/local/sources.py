@@ -18,9 +18,9 @@ from openeo_udf_fusion.local.regions import Box, cut
 
 LOADERS = ("load_collection", "load_stac")
 
-# The library keeps 64 MiB of decompressed chunks for every variable that was read: with twenty bands, more
-# than the tiles take. Tiles are whole chunks or larger, so there is little to gain from a cache.
-netCDF4.set_chunk_cache(4 * 2**20)
+_CHUNK_CACHE_BYTES = 4 * 2**20
+"""The netCDF library keeps 64 MiB of decompressed chunks for every variable that was read: with twenty bands,
+more than the tiles take. Tiles are whole chunks or larger, so there is little to gain from a cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,7 @@ def open_source(node: Json, data: Path, warn: Callable[[str], None]) -> Source:
     UnknownCollection, MissingBands, NoDataAvailable, InvalidParameter, ForbiddenPath
         as `Collection.open` does.
     """
+    netCDF4.set_chunk_cache(_CHUNK_CACHE_BYTES)  # of files that are opened from now on
     arguments = node["arguments"]
     collection = find(node, data)
     if arguments.get("properties"):

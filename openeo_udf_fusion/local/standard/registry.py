@@ -8,12 +8,14 @@ from typing import Any
 
 import xarray as xr
 
-# Pixels without any value are nothing to warn of, tile by tile.
-warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"openeo_processes_dask\.")
 # It tells everybody, at import, that the processes of its extra "ml" are not there.
-logging.getLogger("openeo_processes_dask.process_implementations").setLevel(logging.ERROR)
+_theirs = logging.getLogger("openeo_processes_dask.process_implementations")
+_level = _theirs.level
+_theirs.setLevel(logging.ERROR)
 
 from openeo_processes_dask.process_implementations.core import process, standard_processes  # noqa: E402
+
+_theirs.setLevel(_level)
 
 from openeo_udf_fusion.local import geometry, resample  # noqa: E402
 from openeo_udf_fusion.local.standard import aggregation, combine, replacements  # noqa: E402
@@ -47,6 +49,9 @@ _OWN: tuple[Implementation, ...] = (
 @cache
 def implementations() -> dict[str, Implementation]:
     """By process id; `load_collection`, `load_stac` and UDFs are the executor's."""
+    # Pixels without any value are nothing to warn of, tile by tile. For the whole process: catch_warnings is
+    # not for threads, and lazy results warn later.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"openeo_processes_dask\.")
     resolving: Callable[[Implementation], Implementation] = process
     theirs = {f.__name__.strip("_"): keeping_labels(resolving(f)) for f in standard_processes}
     own = {f.__name__.strip("_"): resolving(f) for f in _OWN}
