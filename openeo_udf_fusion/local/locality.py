@@ -144,7 +144,10 @@ class Survey:
             reason = f"it works along {sorted(touched)}" if touched else "it may need any pixel for any other"
             raise NotLocal(name, process_id, reason)
         if process_id in ("mask", "merge_cubes"):
-            return self.grids[arguments[CUBES[process_id][0]]["from_node"]]
+            one = self.grids[arguments[CUBES[process_id][0]]["from_node"]]
+            for other in inputs:
+                _require_common_ground(f"node {name!r} ({process_id})", one, self.grids[other])
+            return one
         return first
 
     def _require_cubes(self, name: str) -> None:
@@ -198,6 +201,17 @@ class Survey:
     def _on_grid_of(self, used: str, name: str) -> bool:
         ours, theirs = self.grids[name], self.grids[used]
         return ours is theirs or ours.matches(theirs)
+
+
+def _require_common_ground(where: str, one: Grid, other: Grid) -> None:
+    """Two cubes that share not a single place are a mistake, not a cube of missing values."""
+    boxes = [one.bounds(), other.bounds()] if one.crs == other.crs else [one.bbox(), other.bbox()]
+    (west, south, east, north), (left, bottom, right, top) = boxes
+    if left >= east or right <= west or bottom >= north or top <= south:
+        extents = [", ".join(f"{limit:.3f}" for limit in grid.bbox()) for grid in (one, other)]
+        raise InvalidCube(
+            f"{where}: the cubes do not overlap; west, south, east, north: {extents[0]} and {extents[1]}"
+        )
 
 
 def _defaults(resolution: object, projection: object) -> tuple[object, object]:

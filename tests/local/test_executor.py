@@ -219,6 +219,17 @@ def test_merged_sensors_have_the_dates_of_both(cube, folder):
     assert np.isnan(found.sel(bands="other", t=cube.t.values[0])).all()
 
 
+def test_cubes_of_different_places_are_not_merged(cube, folder):
+    store(make_cube(dates=2, bands=("other",), shift=100_000.0), folder, "elsewhere")
+    nodes = {
+        "a": load("demo"),
+        "b": load("elsewhere"),
+        "c": node("merge_cubes", cube1=of("a"), cube2=of("b")),
+    }
+    with pytest.raises(InvalidCube, match=r"node 'c' \(merge_cubes\): the cubes do not overlap"):
+        executor.load(process(**nodes), workspace(folder))
+
+
 def test_overlapping_cubes_go_through_the_resolver(cube, folder):
     resolver = callback(m=node("max", data=[given("x"), given("y")]))
     nodes = {
