@@ -4,7 +4,10 @@ Started by `local/udf/runner.py`, which calls `main` in a fresh interpreter.
 """
 
 import logging
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ from openeo_udf_fusion.errors import FusionError
 from openeo_udf_fusion.local.udf.code import LogEntry, promised_bands, run_code
 
 _LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning"}
+PARENT_POLL_S = 1.0
 _QUIET = ("openeo.udf.run_code",)  # says which function it found, at every call
 
 
@@ -114,6 +118,14 @@ class _Lines(TextIOBase):
         self.rest = ""
 
 
+def _end_with(parent: int) -> None:
+    """Leave as soon as the parent is gone, however long the UDF would go on; it had no time to kill us."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL_S)
+    os._exit(1)
+
+
 def main() -> None:
     """Serve the pipe whose file descriptor is the first argument."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     serve(Connection(int(sys.argv[1])))

@@ -1,5 +1,9 @@
 """The subprocesses of UDFs end when nobody waits for them any more."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -28,3 +32,37 @@ def test_a_failure_ends_the_udfs_of_other_tiles(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert isinstance(tiles[0].exception(), Cancelled)
+
+
+ORPHAN = """
+from openeo_udf_fusion.local.udf.runner import UdfRunner
+from tests.local.graphs import code, make_cube
+slow = code("import os, time\\nprint(1, file=open({started!r}, 'w'))\\n"
+            "open({pid!r}, 'w').write(str(os.getpid()))\\ntime.sleep(600)\\nreturn cube")
+UdfRunner(lambda entry: None, lambda: False).run(slow, make_cube(2, 2), {{}}, None)
+"""
+
+
+@pytest.mark.timeout(90)
+def test_a_killed_parent_leaves_no_udf_behind(tmp_path, repository):
+    pid_file = tmp_path / "pid"
+    text = ORPHAN.format(started=str(tmp_path / "started"), pid=str(pid_file))
+    parent = subprocess.Popen([sys.executable, "-c", text], cwd=repository)
+    while not (pid_file.exists() and pid_file.read_text()):
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    udf = int(pid_file.read_text())
+    deadline = time.monotonic() + 20
+    while _runs(udf) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _runs(udf)
+
+
+def _runs(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
