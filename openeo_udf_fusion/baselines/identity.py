@@ -1,27 +1,33 @@
-"""The other sensor's value of the same day, as it is: what a user does who does not harmonize."""
+"""The other sensor's value of the same day, as it is: what a user does who does not harmonize.
 
-from collections.abc import Mapping
+Which band stands for which is what the card of SatFuseNet says: the nearest pass band.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openeo_udf_fusion.models.satfusenet import OTHER, Config
-from openeo_udf_fusion.models.series import Observations
+from openeo_udf_fusion.baselines import daily, same_day
+from openeo_udf_fusion.models import cards
+from openeo_udf_fusion.models.series import Observations, Prediction
 
 
 def predict(
-    observed: Mapping[str, Observations], query_days: NDArray[np.int32], target: str
-) -> NDArray[np.float32]:
-    """Reflectance (query, bands, y, x) of the target's bands: the partner band's, the same day; else NaN.
+    observed: Mapping[str, Observations],
+    query_days: NDArray[np.int32],
+    target: str,
+    quantiles: Sequence[float] = (),
+) -> Prediction:
+    """Return the partner band's reflectance (query, bands, y, x) of the same day; NaN where there is none.
 
-    Where several observations share a day, the last one given stands. `days` must be (t,).
+    Several observations of a day count as their mean. sigma, and with it every quantile, is NaN: nothing was
+    compared that could tell.
     """
-    other = observed[OTHER[target]]
-    partner = list(Config().partner(target))
-    values = np.where(other.valid, other.values, np.float32(np.nan))[:, partner]
-    result = np.full((len(query_days), *values.shape[1:]), np.nan, dtype=np.float32)
-    position = {int(day): index for index, day in enumerate(other.days)}
-    for row, day in enumerate(query_days):
-        if int(day) in position:
-            result[row] = values[position[int(day)]]
-    return result
+    mean = same_day.source_values(observed, query_days, target)[:, list(partners(target))]
+    return daily.normal(mean, np.full_like(mean, np.nan), quantiles)
+
+
+def partners(target: str) -> tuple[int, ...]:
+    """Return for each band of the target the position of the other sensor's band that stands for it."""
+    return tuple(cards.read("satfusenet").hyperparameters[f"{target}_partner"])

@@ -76,7 +76,7 @@ def translation(model: Model, truth: Mapping[str, Observations], target: str) ->
     """One sensor from the other alone, scored on the days that the other saw."""
     source: dict[str, Observations] = {OTHER[target]: truth[OTHER[target]]}
     query = truth[target].days
-    as_it_is = identity.predict(source, query, target)
+    as_it_is = identity.predict(source, query, target).mean
     cells = truth[target].valid & np.isfinite(as_it_is)
     predicted = model.predict(source, query, target)
     others = {"identity": as_it_is}
@@ -94,7 +94,7 @@ def gaps(model: Model, truth: Mapping[str, Observations], length: int, *, with_v
         prediction = model.predict(observed, series.days, "modis")
         means.append(prediction.mean)
         sigmas.append(prediction.sigma)
-        lines.append(linear.predict(masked, series.days))
+        lines.append(linear.predict({"modis": masked}, series.days, "modis").mean)
         cells.append(series.valid & hidden)
     predicted = np.concatenate(means), np.concatenate(sigmas)
     values = np.concatenate([series.values] * GAP_REPEATS)

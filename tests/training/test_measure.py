@@ -1,6 +1,5 @@
 import numpy as np
 
-from openeo_udf_fusion.baselines import linear
 from openeo_udf_fusion.models.series import Observations, Prediction
 from openeo_udf_fusion.training.measure import draw_gaps, gaps, translation
 
@@ -52,10 +51,3 @@ def test_gaps_lie_between_observations():
     assert (hidden.sum(0) == 12).all()
     assert not hidden[:6].any()
     assert not hidden[49:].any()
-
-
-def test_linear_runs_through_its_observations_and_stays_constant_outside():
-    values = np.array([0.1, 0.5, 0.3], np.float32).reshape(3, 1, 1, 1)
-    series = Observations(values, np.ones_like(values, bool), np.array([10, 20, 30], np.int32))
-    line = linear.predict(series, np.array([0, 10, 15, 30, 99], np.int32))[:, 0, 0, 0]
-    np.testing.assert_allclose(line, [0.1, 0.1, 0.3, 0.3, 0.3], rtol=1e-6)

@@ -1,0 +1,69 @@
+"""FluxnetEO's way: the median of a moving window, the smallest window first, then the median seasonal cycle.
+
+Source: Walther et al. 2022, "A view from space on global flux towers by MODIS and Landsat: the FluxnetEO
+data set", doi 10.5194/bg-19-2805-2022. The lengths of the windows are ours. The paper takes snow out
+beforehand and fills its periods with a baseline; here snow is an observation as any other, for it is what
+the ground looked like. Whoever wants the snow-free surface marks snow as not valid: then windows and cycle
+fill it as a gap.
+
+The paper's flags are 0 observed, 1 median of a window, 2 snow, 3 seasonal. Here a day is filled by a window
+exactly where an observation is within `REACH_DAYS`, else by the cycle.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from openeo_udf_fusion.baselines import daily, seasonal, spread
+from openeo_udf_fusion.baselines.daily import Daily, Estimate, Floats, Places
+from openeo_udf_fusion.models.series import Observations, Prediction
+
+HALF_WINDOWS_DAYS = (2, 5, 10, 20)
+REACH_DAYS = HALF_WINDOWS_DAYS[-1]
+_ROWS_AT_ONCE = 64
+
+
+def predict(
+    observed: Mapping[str, Observations],
+    query_days: NDArray[np.int32],
+    target: str,
+    quantiles: Sequence[float] = (),
+) -> Prediction:
+    """Fill every series of one sensor; parameters, result and errors are those of `daily.fill`.
+
+    What was observed stays as it is. sigma is that of a bridge between the neighbours (`spread`).
+    """
+    return daily.fill(estimate, observed, query_days, target, quantiles)
+
+
+def estimate(block: Daily, places: Places) -> Estimate:
+    """Estimate the series of a block at some of its days."""
+    found = np.empty((len(places), block.seen.shape[1]))
+    for start in range(0, len(places), _ROWS_AT_ONCE):
+        found[start : start + _ROWS_AT_ONCE] = window_medians(block, places[start : start + _ROWS_AT_ONCE])
+    missing = np.isnan(found)
+    if missing.any():
+        usual = seasonal.cycle(block)[seasonal.day_of_year(block)[places]]
+        np.copyto(found, usual, where=missing)
+    near = daily.neighbours(block.seen)
+    return Estimate(found, spread.between_neighbours(block, near, places))
+
+
+def window_medians(block: Daily, places: Places) -> Floats:
+    """Return what was observed (query, series), else the median of the smallest window with any, else NaN."""
+    observed = np.where(block.seen, block.values, np.nan)
+    found = observed[places]
+    row, column = np.nonzero(np.isnan(found))
+    reach = np.full((REACH_DAYS, observed.shape[1]), np.nan)
+    padded = np.ascontiguousarray(np.concatenate([reach, observed, reach]).T)
+    for half in HALF_WINDOWS_DAYS:
+        windows = sliding_window_view(padded, 2 * half + 1, axis=1)
+        drawn = np.sort(windows[column, places[row] + REACH_DAYS - half], axis=1)  # missing ones come last
+        count = np.isfinite(drawn).sum(1)
+        some = count > 0
+        drawn, count, each = drawn[some], count[some], np.arange(int(some.sum()))
+        found[row[some], column[some]] = (drawn[each, (count - 1) // 2] + drawn[each, count // 2]) / 2
+        row, column = row[~some], column[~some]
+    return found
