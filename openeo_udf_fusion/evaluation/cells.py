@@ -56,9 +56,9 @@ class Cells:
         )
 
     def answered(self, methods: Sequence[str] | None = None) -> Bools:
-        """Where all of the methods have a mean and a sigma."""
+        """Where all of the methods have a mean; one that never says how sure it is has no sigma at all."""
         names = self.mean if methods is None else methods
-        every = [np.isfinite(self.mean[name]) & np.isfinite(self.sigma[name]) for name in names]
+        every = [np.isfinite(self.mean[name]) for name in names]
         return np.logical_and.reduce(every) if every else np.ones(len(self), np.bool_)
 
     def sums(self, method: str, shape: tuple[int, int], mask: Bools | None = None) -> Sums:

@@ -13,7 +13,7 @@ from openeo_udf_fusion.jsontypes import Json
 
 NOMINAL = (*(round(0.05 * step, 2) for step in range(1, 20)), 0.99)
 SHARES = tuple(round(0.02 * step, 2) for step in range(51))
-SCATTER_BINS = 48
+SCATTER_BINS = 32
 
 
 def distribution(cells: Cells, method: str, labels: Json) -> Json:

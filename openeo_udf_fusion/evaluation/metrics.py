@@ -66,7 +66,10 @@ def add_up(
     band: NDArray[np.integer],
     shape: tuple[int, int],
 ) -> Sums:
-    """Sums per pixel and band over cells, all arguments (cells,); `shape` is (pixels, bands)."""
+    """Sums per pixel and band over cells, all arguments (cells,); `shape` is (pixels, bands).
+
+    A method that states no sigma (NaN) has neither CRPS nor coverage.
+    """
     at = np.ravel_multi_index((pixel, band), shape)
     observed = np.asarray(truth, np.float64)
     error, spread = np.asarray(mean, np.float64) - observed, np.asarray(sigma, np.float64)
@@ -81,8 +84,13 @@ def add_up(
         crps=total(crps_normal(observed, mean, sigma)),
         truth=total(observed),
         truth_squared=total(observed**2),
-        inside=np.stack([total(np.abs(error) <= half_width(level) * spread) for level in LEVELS]),
+        inside=np.stack([total(within(error, spread, level)) for level in LEVELS]),
     )
+
+
+def within(error: Doubles, sigma: Doubles, level: float) -> Doubles:
+    """1 where an error lies in the central interval of a level, else 0; NaN where there is no sigma."""
+    return np.where(np.isnan(sigma), np.nan, np.abs(error) <= half_width(level) * sigma)
 
 
 def weigh(sums: Sums, weights: Doubles) -> Sums:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from openeo_udf_fusion.evaluation.methods import Method
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
+
+if TYPE_CHECKING:
+    from openeo_udf_fusion.models.pixelwise import Pixelwise
 
 NAME = "satfusenet"
 FOLDS = Path(__file__).parent / "folds"
@@ -62,8 +66,13 @@ def method(networks: Sequence[Network], chosen: NDArray[np.int64]) -> Method:
     return Method([weights.load(NAME, folder=network.folder).predict for network in networks], chosen)
 
 
-def report(networks: Sequence[Network], chosen: NDArray[np.int64]) -> list[Json]:
-    """How many pixels each network scores, with its weights' hash; and how many all of them have seen."""
+def shipped() -> "Pixelwise":
+    """The shipped network."""
+    return weights.load(NAME)
+
+
+def report(networks: Sequence[Network], chosen: NDArray[np.int64], seen_by_all: int) -> list[Json]:
+    """How many pixels each network scores, with its weights' hash; and how many were left out."""
     rows: list[Json] = []
     for place, network in enumerate(networks):
         card = cards.read(NAME, network.folder)
@@ -76,4 +85,4 @@ def report(networks: Sequence[Network], chosen: NDArray[np.int64]) -> list[Json]
                 "pixels_scored": int((chosen == place).sum()),
             }
         )
-    return [*rows, {"network": None, "pixels_left_out_since_all_saw_them": int((chosen < 0).sum())}]
+    return [*rows, {"network": None, "pixels_left_out_since_all_saw_them": seen_by_all}]
