@@ -12,7 +12,7 @@ from openeo_udf_fusion.training.pairs import Pairs
 from openeo_udf_fusion.training.samples import Samples
 
 SCALE = 1e-4
-"""Reflectance = stored value x scale, that of the MODIS and VIIRS products: their values stay what they are."""
+"""Reflectance = stored value x scale, that of the MODIS and VIIRS products: their values stay the same."""
 
 COLUMNS = {sensor: tuple(f"{sensor}_{band}" for band in bands) for sensor, bands in FUSED_BANDS.items()}
 BANDS = tuple(name for names in COLUMNS.values() for name in names)
