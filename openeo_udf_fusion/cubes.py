@@ -147,6 +147,52 @@ def sensor_arrays(cube: xr.DataArray, sensor: str, bands: Sequence[str]) -> Sens
     return SensorArrays(values, valid, _acquisition_days(cube, sensor))
 
 
+def band_arrays(cube: xr.DataArray, sensor: str | None, labels: Sequence[str]) -> SensorArrays:
+    """Return the observations of any bands in a canonical cube, masked by whatever QA the cube carries.
+
+    Parameters
+    ----------
+    cube : DataArray
+        From `canonical`.
+    sensor : str, optional
+        Id of the sensor whose flags and acquisition days count for these bands; None where there is none.
+    labels : sequence of str
+        Labels of bands that the cube has, in the order wanted.
+
+    Returns
+    -------
+    SensorArrays
+        NaN, nodata, clouds and bad inversions are not valid; of reflectance bands values outside its range
+        neither. Other bands may have any values in any unit.
+
+    Raises
+    ------
+    InvalidCube
+        If reflectances are evidently not scaled to 0-1.
+    """
+    values = _stack(cube, labels)
+    valid = np.isfinite(values)
+    nodata = cube.attrs.get("nodata", cube.attrs.get("_FillValue"))
+    if nodata is not None:
+        valid &= values != np.float32(nodata)
+    reflectance = [place for place, label in enumerate(labels) if is_reflectance(label)]
+    if reflectance:
+        lowest, highest = sensors.VALID_REFLECTANCE
+        own = values if len(reflectance) == len(labels) else values[:, reflectance]
+        _check_scaled(own, sensor or "the cube")
+        valid[:, reflectance] &= (own >= lowest) & (own <= highest)
+    if sensor is None:
+        return SensorArrays(values, valid, days_of(cube).astype(np.int64).astype(np.int32))
+    _apply_flags(valid, cube, sensor, labels)
+    return SensorArrays(values, valid, _acquisition_days(cube, sensor))
+
+
+def is_reflectance(label: str) -> bool:
+    """Return whether a label is that of a known band of reflectance."""
+    found = sensors.band_of(label)
+    return found is not None and found[1].kind == "reflectance"
+
+
 def _stand_in(label: str) -> str:
     return sensors.STAND_INS.get(label, label)
 

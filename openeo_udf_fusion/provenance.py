@@ -42,6 +42,7 @@ def trace(
     partners: Sequence[int],
     query_days: DayNumbers,
     support_days: int,
+    longest_gap_days: int = LONGEST_INTERPOLATED_GAP_DAYS,
 ) -> Trace:
     """Trace every value of a translation between two sensors to what it rests on.
 
@@ -55,6 +56,8 @@ def trace(
         Days since 1970-01-01, ascending.
     support_days : int
         Farther than this from every observation a value is refused.
+    longest_gap_days : int
+        In a longer gap a value is called seasonal or extrapolated, in a shorter one interpolated.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def trace(
         seen = _daily(own, own_valid, first, anything.shape)
         helped = seen | _daily(other, other_valid, first, anything.shape)
         anything |= helped
-        np.maximum(code, _grade(seen[place], _neighbours(helped, place)), out=code)
+        np.maximum(code, _grade(seen[place], _neighbours(helped, place), longest_gap_days), out=code)
     nearest = np.minimum(*_neighbours(anything, place))
     code[nearest > support_days] = REFUSED
     return Trace(code, np.where(nearest < _NEVER, nearest, np.nan).astype(np.float32))
@@ -131,10 +134,10 @@ def _days_since(seen: Mask) -> NDArray[np.int16]:
     return since
 
 
-def _grade(seen: Mask, near: _Neighbours) -> NDArray[np.uint8]:
+def _grade(seen: Mask, near: _Neighbours, longest_gap_days: int) -> NDArray[np.uint8]:
     """Return the code of one band."""
     span = near.before.astype(np.int32) + near.after
-    code = np.where(span <= LONGEST_INTERPOLATED_GAP_DAYS, np.uint8(INTERPOLATED), np.uint8(EXTRAPOLATED))
+    code = np.where(span <= longest_gap_days, np.uint8(INTERPOLATED), np.uint8(EXTRAPOLATED))
     code[near.before == 0] = TRANSLATED
     code[seen] = OBSERVED
     return code

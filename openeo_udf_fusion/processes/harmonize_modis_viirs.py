@@ -1,27 +1,23 @@
 """One continuous series out of MODIS and VIIRS: the target's bands on any date, with their uncertainty."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from openeo_udf_fusion import __version__, cubes, provenance, sensors
-from openeo_udf_fusion.errors import NoDataAvailable
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
-from openeo_udf_fusion.models.series import Observations, Prediction
+from openeo_udf_fusion.models.series import Observations
 from openeo_udf_fusion.parameters import check_choice, check_flag
-from openeo_udf_fusion.periods import Days, output_dates
+from openeo_udf_fusion.periods import output_dates
+from openeo_udf_fusion.processes import layers as result_layers
+from openeo_udf_fusion.processes.layers import Layers, Uncertainty
 
 MODEL = "satfusenet"
 Target = Literal["modis", "viirs"]
-Uncertainty = Literal["none", "sigma", "quantiles"]
-QUANTILES: Mapping[str, float] = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
-
-Layers = dict[str, NDArray[np.float32]]
 
 
 def harmonize_modis_viirs(
@@ -90,10 +86,10 @@ def harmonize_modis_viirs(
     query = output_dates(dates, temporal_extent, cubes.days_of(given))
     query_days = query.astype(np.int64).astype(np.int32)
     arrays = {sensor: cubes.sensor_arrays(given, sensor, card.bands[sensor]) for sensor in present}
-    _check_overlap(given, query, card.support_days)
+    result_layers.check_overlap(given, query, card.support_days)
 
     predictor = weights.load(card.name, precision=precision)
-    levels = tuple(QUANTILES.values()) if uncertainty == "quantiles" else ()
+    levels = result_layers.levels(uncertainty)
     observed = {sensor: Observations(*each) for sensor, each in arrays.items()}
     prediction = predictor.predict(observed, query_days, target, levels)
 
@@ -103,10 +99,10 @@ def harmonize_modis_viirs(
     other = next(sensor for sensor in card.bands if sensor != target)
     partners = card.hyperparameters[f"{target}_partner"]
     traced = provenance.trace(arrays.get(target), arrays.get(other), partners, query_days, card.support_days)
-    layers = _layers(prediction, card.bands[target], uncertainty)
+    layers = result_layers.of_prediction(prediction, card.bands[target], uncertainty)
     if target in arrays and not smooth:
         _keep_observed(layers, card.bands[target], *cubes.on_days(arrays[target], query_days))
-    _refuse(layers, traced.code == provenance.REFUSED)
+    result_layers.refuse(layers, traced.code == provenance.REFUSED)
     layers["provenance"] = traced.code.astype(np.float32)
     layers["days_to_observation"] = traced.days_to_observation
 
@@ -129,51 +125,13 @@ def output_bands(
 ) -> list[str]:
     """Return the labels of the result's bands, in order; raises InvalidParameter for an unknown choice."""
     check_choice("target", target, list(sensors.FUSED_BANDS))
-    check_choice("uncertainty", uncertainty, ("none", "sigma", "quantiles"))
-    check_flag("days_to_observation", days_to_observation)
-    bands = sensors.FUSED_BANDS[target]
-    suffixes = {"none": (), "sigma": ("sigma",), "quantiles": tuple(QUANTILES)}[uncertainty]
-    extra = ["days_to_observation"] if days_to_observation else []
-    return [*bands, *(f"{band}_{suffix}" for band in bands for suffix in suffixes), "provenance", *extra]
-
-
-def _check_overlap(cube: xr.DataArray, query: Days, support_days: int) -> None:
-    """Refuse a cube whose dates are far from the wanted ones: that is a mistake, not a cloudy year."""
-    acquired, margin = cubes.days_of(cube), np.timedelta64(support_days, "D")
-    if acquired.min() > query.max() + margin or acquired.max() < query.min() - margin:
-        raise NoDataAvailable(
-            f"the cube's dates ({acquired.min()} to {acquired.max()}) and the wanted ones ({query.min()} to "
-            f"{query.max()}) are more than {support_days} days apart; check temporal_extent and dates"
-        )
-
-
-def _layers(prediction: Prediction, bands: Sequence[str], uncertainty: Uncertainty) -> Layers:
-    layers: Layers = {band: prediction.mean[:, place] for place, band in enumerate(bands)}
-    for place, band in enumerate(bands):
-        if uncertainty == "sigma":
-            layers[f"{band}_sigma"] = prediction.sigma[:, place]
-        if uncertainty == "quantiles":
-            layers |= {
-                f"{band}_{name}": prediction.quantiles[level, :, place]
-                for level, name in enumerate(QUANTILES)
-            }
-    return layers
+    return result_layers.labels(sensors.FUSED_BANDS[target], uncertainty, days_to_observation)
 
 
 def _keep_observed(layers: Layers, bands: Sequence[str], values: cubes.Values, seen: cubes.Mask) -> None:
-    """Put the observations back in place and move their quantiles along; the model's spread stays."""
+    """Put the observations back in place."""
     for place, band in enumerate(bands):
-        here, measured = seen[:, place], values[:, place]
-        for name in QUANTILES:
-            if f"{band}_{name}" in layers:
-                moved = layers[f"{band}_{name}"] + (measured - layers[band])
-                np.copyto(layers[f"{band}_{name}"], np.clip(moved, *sensors.VALID_REFLECTANCE), where=here)
-        np.copyto(layers[band], measured, where=here)
-
-
-def _refuse(layers: Layers, refused: cubes.Mask) -> None:
-    for layer in layers.values():
-        np.copyto(layer, np.nan, where=refused)
+        result_layers.keep_observed(layers, band, values[:, place], seen[:, place], sensors.VALID_REFLECTANCE)
 
 
 def _attributes(card: cards.Card, parameters: Json, bands: Sequence[str]) -> Json:
@@ -193,24 +151,12 @@ def _attributes(card: cards.Card, parameters: Json, bands: Sequence[str]) -> Jso
 
 def _band_attributes(band: str, sensor: str, bands: Sequence[str]) -> Json:
     if band == "provenance":
-        return {
-            "long_name": "how the values of this date and pixel came about, the worst over bands",
-            "standard_name": "status_flag",
-            "flag_values": list(range(len(provenance.MEANINGS))),
-            "flag_meanings": " ".join(provenance.MEANINGS),
-        }
+        return result_layers.provenance_attributes("bands")
     if band == "days_to_observation":
         return {"long_name": "days to the nearest observation by either sensor", "units": "day"}
-    name, _, suffix = band.partition("_")
-    long_name = f"{sensor.upper()} surface reflectance, band {name}"
-    common = {"standard_name": "surface_bidirectional_reflectance", "units": "1"}
-    if suffix == "sigma":
-        return {
-            "long_name": f"{long_name}: one standard deviation",
-            "standard_name": "surface_bidirectional_reflectance standard_error",
-            "units": "1",
-        }
-    if suffix:
-        return common | {"long_name": f"{long_name}: {QUANTILES[suffix]:.0%} quantile"}
-    companions = [other for other in bands if other.startswith(f"{band}_")]
-    return common | {"long_name": long_name, "ancillary_variables": " ".join([*companions, "provenance"])}
+    described = {
+        "long_name": f"{sensor.upper()} surface reflectance, band {band.partition('_')[0]}",
+        "standard_name": "surface_bidirectional_reflectance",
+        "units": "1",
+    }
+    return result_layers.band_attributes(band, described, bands)
