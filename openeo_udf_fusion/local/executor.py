@@ -17,6 +17,7 @@ import xarray as xr
 
 from openeo_udf_fusion.errors import Cancelled, InvalidCube
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local import vector_cubes
 from openeo_udf_fusion.local.checks import argument_errors, check_process
 from openeo_udf_fusion.local.execution import Execution, ResolutionFound, raster
 from openeo_udf_fusion.local.formats import Template, get_format, writer
@@ -24,6 +25,7 @@ from openeo_udf_fusion.local.inline import Definitions, Fetch, inline, needed_no
 from openeo_udf_fusion.local.locality import NotLocal, Survey
 from openeo_udf_fusion.local.regions import Box, tiles, whole
 from openeo_udf_fusion.local.result_metadata import result_metadata
+from openeo_udf_fusion.local.standard.zonal import is_vector_cube
 from openeo_udf_fusion.local.tiles import ahead, tile_size
 from openeo_udf_fusion.local.udf.code import LogEntry
 from openeo_udf_fusion.local.udf.runner import UdfRunner
@@ -127,7 +129,13 @@ def run(
     else:
         reason = survey
         execution.runner.log(LogEntry("warning", f"runs on the whole area at once: {reason}", now()))
-        template, files = _run_whole(execution, path, kind, chosen, steps)
+        steps.go_on()
+        result = execution.whole()
+        if is_vector_cube(result):
+            described = vector_cubes.metadata(result, kind)
+            files = vector_cubes.write(result, path, kind)
+            return RunResult(files, {**described, "tiled": False, "not_local": reason})
+        template, files = _run_whole(raster(result), path, kind, chosen, steps)
     metadata = result_metadata(template, get_format(kind).name)
     return RunResult(files, {**metadata, "tiled": reason is None, "not_local": reason})
 
@@ -258,10 +266,9 @@ def _pool(runner: UdfRunner) -> Iterator[ThreadPoolExecutor]:
 
 
 def _run_whole(
-    execution: Execution, path: Path, kind: str, options: Json, steps: _Steps
+    result: xr.DataArray, path: Path, kind: str, options: Json, steps: _Steps
 ) -> tuple[Template, list[Path]]:
-    steps.go_on()
-    cube = _as_result(raster(execution.whole()))
+    cube = _as_result(result)
     template = Template.of(cube)
     boxes = tiles(template.shape, (512, 512))
     with writer(path, kind, template, options) as opened:

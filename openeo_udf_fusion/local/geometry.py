@@ -1,5 +1,6 @@
 """The grid of a cube, and polygons on it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import geopandas as gpd
@@ -60,13 +61,16 @@ def transform_of(grid: Grid) -> Affine:
     return Affine(width, 0, grid.x[0] - width / 2, 0, height, grid.y[0] - height / 2)
 
 
-def geometries(geojson: Json) -> gpd.GeoSeries:
-    """The polygons of a GeoJSON object; EPSG:4326 unless it says otherwise.
+POLYGONS = ("Polygon", "MultiPolygon")
+
+
+def geometries(geojson: Json, kinds: Sequence[str] = POLYGONS) -> gpd.GeoSeries:
+    """The polygons (or other kinds) of a GeoJSON object; EPSG:4326 unless it says otherwise.
 
     Raises
     ------
     InvalidParameter
-        It holds no polygons.
+        It holds none, or others too.
     """
     if geojson.get("type") == "FeatureCollection":
         features: list[Json] = geojson.get("features", [])
@@ -79,10 +83,14 @@ def geometries(geojson: Json) -> gpd.GeoSeries:
     try:
         shapes = gpd.GeoDataFrame.from_features(features, crs=name or WGS84).geometry
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidParameter(f"no GeoJSON with polygons: {str(geojson)[:200]}") from error
-    if shapes.empty or not shapes.geom_type.isin(["Polygon", "MultiPolygon"]).all():
-        raise InvalidParameter(f"needed are polygons, got {sorted(set(shapes.geom_type))}")
+        raise InvalidParameter(f"no GeoJSON with {_plural(kinds)}: {str(geojson)[:200]}") from error
+    if shapes.empty or not shapes.geom_type.isin(kinds).all():
+        raise InvalidParameter(f"needed are {_plural(kinds)}, got {sorted(set(shapes.geom_type))}")
     return shapes
+
+
+def _plural(kinds: Sequence[str]) -> str:
+    return " or ".join(f"{kind.lower()}s" for kind in kinds if not kind.startswith("Multi"))
 
 
 def bounding_box(geojson: Json, crs: CRS) -> Json:

@@ -18,7 +18,7 @@ from openeo_processes_dask.process_implementations.core import process, standard
 _theirs.setLevel(_level)
 
 from openeo_udf_fusion.local import geometry, resample  # noqa: E402
-from openeo_udf_fusion.local.standard import aggregation, combine, replacements  # noqa: E402
+from openeo_udf_fusion.local.standard import aggregation, combine, replacements, zonal  # noqa: E402
 
 Implementation = Callable[..., Any]
 
@@ -43,6 +43,7 @@ _OWN: tuple[Implementation, ...] = (
     replacements.save_result,
     resample.resample_cube_spatial,
     resample.resample_spatial,
+    zonal.aggregate_spatial,
 )
 
 
