@@ -34,6 +34,8 @@ class Card:
         File name beside the card and the hash of its bytes.
     hyperparameters
         The arguments of the model's Config.
+    calibration
+        How far to trust it, `models.calibration`; empty where that was not fitted.
     training, skill
         How it was trained and what was measured, each with its command.
     """
@@ -46,6 +48,7 @@ class Card:
     weights_file: str
     sha256: str
     hyperparameters: Json
+    calibration: Json
     training: Json
     skill: Json
 
@@ -78,6 +81,7 @@ def read(name: str, folder: Path = FOLDER) -> Card:
         weights_file=Path(asset.href).name,
         sha256=asset.extra_fields["file:checksum"].removeprefix(SHA256_MULTIHASH),
         hyperparameters=properties["mlm:hyperparameters"],
+        calibration=properties.get("fusion:calibration", {}),
         training=properties["fusion:training"],
         skill=properties["fusion:skill"],
     )

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
-from openeo_udf_fusion.models.satfusenet import OTHER, Grid, Normal, SatFuseNet
+from openeo_udf_fusion.models.calibration import Calibration, observed_on
+from openeo_udf_fusion.models.satfusenet import OTHER, Grid, SatFuseNet
 from openeo_udf_fusion.models.series import Observations, Precision, Prediction
 from openeo_udf_fusion.models.threads import side_by_side
 
@@ -18,6 +19,14 @@ PIXEL_DAYS = 32 * 376
 """A batch holds about as many days: 32 pixels of a year stay in the processor's cache."""
 LONGEST_SPAN_DAYS = 36_525
 """A day beyond a century from the others is a fill value that escaped its mask, not an observation."""
+
+
+class Outcome(NamedTuple):
+    """A block of pixels' distribution, location and sigma (p, q, b), and how strange each is (p,)."""
+
+    location: Tensor
+    sigma: Tensor
+    strangeness: Tensor
 
 
 class Window(NamedTuple):
@@ -34,15 +43,24 @@ class Pixelwise:
     ----------
     model
         The network with its weights.
+    calibration
+        How far to trust it; None takes it as it is.
     precision
         Of the network itself; the base, the distribution and the result are float32 throughout.
     device
         Where to compute, e.g. "cpu" or "cuda".
     """
 
-    def __init__(self, model: SatFuseNet, precision: Precision = "float32", device: str = "cpu") -> None:
+    def __init__(
+        self,
+        model: SatFuseNet,
+        calibration: Calibration | None = None,
+        precision: Precision = "float32",
+        device: str = "cpu",
+    ) -> None:
         self.model = model.to(device).eval()
         self.precision, self.device = precision, torch.device(device)
+        self.calibration = calibration.to(self.device) if calibration else None
 
     def predict(
         self,
@@ -85,9 +103,10 @@ class Pixelwise:
         shape = (len(query), bands, y, x)
         mean, sigma = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
         levels = np.full((len(quantiles), *shape), np.nan, np.float32)
+        strange = np.full((y, x), np.nan, np.float32)
         window = find_window(observed, query, self.model.config.bin_days)
         if window is None or not len(query):
-            return Prediction(mean, sigma, levels)
+            return Prediction(mean, sigma, levels, strange)
         positions = torch.from_numpy(query - window.first_day).to(self.device)
         first_day = torch.tensor([window.first_day], device=self.device)
 
@@ -101,15 +120,18 @@ class Pixelwise:
                 # Backends fill tiles at the edge of an area up to full size: what is empty costs nothing.
                 grids = {s: Grid(g.values[known], g.valid[known]) for s, g in grids.items()}
             with torch.inference_mode():
-                normal = self._run(grids, first_day, positions, target)
-                self._store(normal.location, known, mean[:, :, rows, columns])
-                self._store(normal.sigma, known, sigma[:, :, rows, columns], bend=False)
+                outcome = self._run(grids, first_day, positions, target)
+                self._store(outcome.location, known, mean[:, :, rows, columns])
+                self._store(outcome.sigma, known, sigma[:, :, rows, columns], bend=False)
                 for level, out in zip(quantiles, levels, strict=True):
-                    value = normal.location + NormalDist().inv_cdf(level) * normal.sigma
+                    value = outcome.location + NormalDist().inv_cdf(level) * outcome.sigma
                     self._store(value, known, out[:, :, rows, columns])
+                self._store(
+                    outcome.strangeness[:, None, None], known, strange[None, None, rows, columns], bend=False
+                )
 
         side_by_side(run_block, pixel_blocks(y, x, max(1, PIXEL_DAYS // window.days)))
-        return Prediction(mean, sigma, levels)
+        return Prediction(mean, sigma, levels, strange)
 
     def _check(
         self, observed: Mapping[str, Observations], target: str, quantiles: Sequence[float]
@@ -152,12 +174,17 @@ class Pixelwise:
         days = series.days if series.days.ndim == 1 else series.days[:, rows, columns]
         return scatter_days(values, valid, days, window)
 
-    def _run(self, grids: Mapping[str, Grid], first_day: Tensor, positions: Tensor, target: str) -> Normal:
-        """The network, in its precision."""
+    def _run(self, grids: Mapping[str, Grid], first_day: Tensor, positions: Tensor, target: str) -> Outcome:
+        """The network, in its precision, as far as it is to be trusted."""
         narrow = self.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=narrow):
-            normal: Normal = self.model(grids, first_day, positions, target)
-        return normal
+            z, centres = self.model.encode(grids, first_day)
+            estimate = self.model.decode(z, centres, grids, positions, target)
+        if self.calibration is None:
+            return Outcome(estimate.location, estimate.sigma, torch.zeros(len(z), device=z.device))
+        strangeness = self.calibration.strangeness(centres)
+        own = observed_on(grids[target], positions)
+        return Outcome(*self.calibration.apply(estimate, own, strangeness > 1, target), strangeness)
 
     def _store(self, cells: Tensor, known: Tensor, out: NDArray[np.float32], *, bend: bool = True) -> None:
         """Write (known pixel, q, b) into a block (q, b, y, x) of the result; the others stay NaN."""

@@ -105,11 +105,14 @@ class Merged(NamedTuple):
     days_away: Tensor  # from the nearest day that both saw
 
 
-class Normal(NamedTuple):
-    """A normal distribution per cell before it is bent into the physical range; both (p, q, b)."""
+class Estimate(NamedTuple):
+    """A normal distribution per cell, not yet bent into the physical range, and its base; all (p, q, b)."""
 
     location: Tensor
     sigma: Tensor
+    base: Tensor
+    days_before: Tensor
+    days_after: Tensor
 
 
 # --- the base: translation from sensor to sensor, interpolation in time
@@ -189,7 +192,7 @@ def interpolate(grid: Grid, query: Tensor, fallback: Tensor) -> Base:
     day = torch.arange(days, device=query.device)[:, None]
     before = torch.where(grid.valid, day, -1).cummax(1).values
     after = torch.where(grid.valid, day, days).flip(1).cummin(1).values.flip(1)
-    if len(query) != days:
+    if not is_whole(query, days):
         before, after = before.index_select(1, query), after.index_select(1, query)  # (p q b)
     has_before, has_after = before >= 0, after < days
     start = grid.values.gather(1, before.clamp(min=0))
@@ -203,6 +206,11 @@ def interpolate(grid: Grid, query: Tensor, fallback: Tensor) -> Base:
     fraction = days_before / (days_before + days_after).clamp(min=1)
     step = end - start
     return Base(start + fraction * step, step, days_before, days_after)
+
+
+def is_whole(query: Tensor, days: int) -> bool:
+    """Whether the queried positions are all days of the grid in order."""
+    return len(query) == days and bool((query == torch.arange(days, device=query.device)).all())
 
 
 def around(grid: Grid) -> tuple[Tensor, Tensor]:
@@ -411,7 +419,7 @@ class SatFuseNet(nn.Module):
 
     def decode(
         self, z: Tensor, centres: Mapping[str, Tensor], grids: Mapping[str, Grid], query: Tensor, target: str
-    ) -> Normal:
+    ) -> Estimate:
         """The target's distribution on the queried positions (q,) of the grid; needs a bin to either side."""
         own, other = grids[target], grids[OTHER[target]]
         with torch.autocast(z.device.type, enabled=False):
@@ -442,9 +450,10 @@ class SatFuseNet(nn.Module):
         # What is far beyond the spread is an event, snow say, and no noise: it is not smoothed away.
         most = self.config.smoothing_limit * sigma
         smoothed = most * torch.tanh(to_mean / most)
-        return Normal(base.estimate + smoothing.sigmoid() * smoothed + correction * sigma, sigma)
+        location = base.estimate + smoothing.sigmoid() * smoothed + correction * sigma
+        return Estimate(location, sigma, base.estimate, base.days_before, base.days_after)
 
-    def forward(self, grids: Mapping[str, Grid], first_day: Tensor, query: Tensor, target: str) -> Normal:
+    def forward(self, grids: Mapping[str, Grid], first_day: Tensor, query: Tensor, target: str) -> Estimate:
         """Encode both sensors' grids and decode one of them; see `encode` and `decode`."""
         z, centres = self.encode(grids, first_day)
         return self.decode(z, centres, grids, query, target)

@@ -39,8 +39,12 @@ class Prediction(NamedTuple):
         (query, bands, y, x), its standard deviation before it is bent into the physical range.
     quantiles : NDArray[np.float32]
         (level, query, bands, y, x), one slice per requested level; level may be 0.
+    strangeness : NDArray[np.float32] or None
+        (y, x), how unlike the pixels of its training a model finds a pixel: above 1 it is beyond all of
+        them. None from a method that does not tell.
     """
 
     mean: NDArray[np.float32]
     sigma: NDArray[np.float32]
     quantiles: NDArray[np.float32]
+    strangeness: NDArray[np.float32] | None = None

@@ -49,6 +49,7 @@ def _load(name: str, precision: Precision, device: str | None, folder: Path) -> 
     import torch
     from safetensors.torch import load as load_tensors
 
+    from openeo_udf_fusion.models.calibration import Calibration
     from openeo_udf_fusion.models.pixelwise import Pixelwise
     from openeo_udf_fusion.models.satfusenet import SatFuseNet
 
@@ -56,7 +57,10 @@ def _load(name: str, precision: Precision, device: str | None, folder: Path) -> 
     content = verified(folder / card.weights_file, card.sha256)
     model = SatFuseNet(config_of(card))
     model.load_state_dict(load_tensors(content))
-    return Pixelwise(model, precision, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    calibration = Calibration.from_json(card.calibration) if card.calibration else None
+    return Pixelwise(
+        model, calibration, precision, device or ("cuda" if torch.cuda.is_available() else "cpu")
+    )
 
 
 def verified(file: Path, sha256: str) -> bytes:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +15,7 @@ from safetensors.torch import save
 from openeo_udf_fusion import __version__
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.cards import MLM_SCHEMA, SHA256_MULTIHASH
-from openeo_udf_fusion.models.pixelwise import Pixelwise
 from openeo_udf_fusion.models.satfusenet import OTHER, Config, SatFuseNet
-from openeo_udf_fusion.training.batches import Noise
-from openeo_udf_fusion.training.measure import measure
-from openeo_udf_fusion.training.pairs import SERIES_PIXELS, SPLIT_SEED, SPLIT_SIZES, split_pixels
 
 NAME = "satfusenet"
 SUPPORT_DAYS = 80
@@ -40,28 +37,36 @@ CITATION = (
 )
 
 
-def publish(model: SatFuseNet, schedule: Json, command: str, data: Path, folder: Path) -> Json:
-    """Measure a trained network on held-out pixels, write it with its card, and return the skill."""
-    skill = {
-        "command": "openeo-udf-fusion train satfusenet --data DIR --measure",
-        **measure(Pixelwise(model), data),
-    }
-    write(model, training_record(schedule, command), skill, folder)
-    return skill
-
-
-def write(model: SatFuseNet, training: Json, skill: Json, folder: Path) -> Path:
+def write(model: SatFuseNet, training: Json, calibration: Json, skill: Json, folder: Path) -> Path:
     """Write `satfusenet.safetensors` and `satfusenet.json` into a folder; returns the card's path.
 
     Both appear under their names only when whole, the weights first: a card never promises what is not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = save({name: value.contiguous() for name, value in model.state_dict().items()})
-    card = folder / f"{NAME}.json"
-    text = json.dumps(build(model, content, training, skill), indent=1, ensure_ascii=False) + "\n"
     replace_bytes(folder / f"{NAME}.safetensors", content)
-    replace_bytes(card, text.encode())
-    return card
+    return write_card(build(model, content, training, calibration, skill), folder)
+
+
+def recalibrate(folder: Path, calibration: Json) -> Path:
+    """Put another calibration into the card of a folder; what was measured with the one before goes."""
+    return change(folder, {"fusion:calibration": calibration, "fusion:skill": {}})
+
+
+def change(folder: Path, properties: Json) -> Path:
+    """Put other properties into the card of a folder; returns its path."""
+    card: Json = json.loads((folder / f"{NAME}.json").read_text(encoding="utf-8"))
+    card["properties"] |= properties
+    return write_card(card, folder)
+
+
+def write_card(card: Json, folder: Path) -> Path:
+    """Write a card, a list of numbers to a line."""
+    file = folder / f"{NAME}.json"
+    text = json.dumps(card, indent=1, ensure_ascii=False)
+    text = re.sub(r"\[\s+[-\d][^\[\]{}\"]*?\]", lambda numbers: "".join(numbers[0].split()), text)
+    replace_bytes(file, (text + "\n").encode())
+    return file
 
 
 def replace_bytes(file: Path, content: bytes) -> None:
@@ -71,7 +76,7 @@ def replace_bytes(file: Path, content: bytes) -> None:
     os.replace(temporary, file)
 
 
-def build(model: SatFuseNet, content: bytes, training: Json, skill: Json) -> Json:
+def build(model: SatFuseNet, content: bytes, training: Json, calibration: Json, skill: Json) -> Json:
     """The card of a network whose weight file has this content."""
     item = pystac.Item(
         id=NAME,
@@ -83,7 +88,7 @@ def build(model: SatFuseNet, content: bytes, training: Json, skill: Json) -> Jso
         datetime=None,
         start_datetime=datetime(2000, 2, 24, tzinfo=UTC),  # MODIS on Terra begins
         end_datetime=datetime(9999, 12, 31, tzinfo=UTC),
-        properties=properties(model, training, skill),
+        properties=properties(model, training, calibration, skill),
         stac_extensions=EXTENSIONS,
     )
     item.add_asset("weights", weights_asset(content))
@@ -92,7 +97,7 @@ def build(model: SatFuseNet, content: bytes, training: Json, skill: Json) -> Jso
     return card
 
 
-def properties(model: SatFuseNet, training: Json, skill: Json) -> Json:
+def properties(model: SatFuseNet, training: Json, calibration: Json, skill: Json) -> Json:
     """All that the card says apart from where the weights are."""
     config = model.config
     return {
@@ -118,6 +123,7 @@ def properties(model: SatFuseNet, training: Json, skill: Json) -> Json:
         "mlm:hyperparameters": json.loads(json.dumps(asdict(config))),
         "fusion:receptive_field_px": 0,
         "fusion:support_days": SUPPORT_DAYS,
+        "fusion:calibration": calibration,
         "fusion:training": training,
         "fusion:skill": skill,
     }
@@ -180,25 +186,3 @@ def code_asset() -> pystac.Asset:
         roles=["mlm:source_code", "code"],
         extra_fields={"mlm:entrypoint": "openeo_udf_fusion.models.satfusenet:SatFuseNet"},
     )
-
-
-def training_record(schedule: Json, command: str) -> Json:
-    """What the card tells about the training."""
-    test_pixels = split_pixels(SERIES_PIXELS)["test"]
-    listed = " ".join(str(pixel) for pixel in test_pixels)
-    return {
-        "kind": "semi-real",
-        "command": command,
-        "modis": "MCD43A4.061 of 2012, 300 pixels all over the world, 366 days",
-        "viirs": "made of the MODIS series: S-NPP (1/3) and NOAA-21 (2/3) response functions over mixtures "
-        "of earthlib and snowoptics spectra and simple water; no measured VIIRS",
-        "viirs_noise": asdict(Noise()),
-        "split": {
-            "unit": "pixel",
-            "seed": SPLIT_SEED,
-            **SPLIT_SIZES,
-            "test_pixels_sha256": hashlib.sha256(listed.encode()).hexdigest(),
-        },
-        "loss": "CRPS of a normal distribution, relative to climatology and spread (schedule: ease)",
-        "schedule": schedule,
-    }

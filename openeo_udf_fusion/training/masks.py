@@ -39,27 +39,40 @@ def sparse_days(rng: np.random.Generator, days: int, period: int = 8) -> Bools:
     return kept
 
 
+def few_gaps(rng: np.random.Generator, days: int) -> Bools:
+    """Days in one to five gaps of 3 to 120 days, all lengths on a log scale alike."""
+    missing = np.zeros(days, dtype=np.bool_)
+    for _ in range(int(rng.integers(1, 6))):
+        length = round(float(np.exp(rng.uniform(np.log(3), np.log(120)))))
+        start = int(rng.integers(-length // 2, days))
+        missing[max(start, 0) : start + length] = True
+    return missing
+
+
 def visible_days(rng: np.random.Generator, days: int) -> dict[str, Bools]:
     """Which days of each sensor a network may read, in one of the situations it should master."""
-    kept = {sensor: rng.uniform(size=days) >= rng.uniform(0.15, 0.5) for sensor in ("modis", "viirs")}
-    shared = block_gaps(rng, days, rng.uniform(0, 0.6))
-    for sensor in kept:
-        own = block_gaps(rng, days, rng.uniform(0, 0.3))
-        kept[sensor] &= ~(shared | own)
-        if rng.uniform() < 0.15:
+    dense = rng.uniform() < 0.5
+    shared = few_gaps(rng, days) if dense else block_gaps(rng, days, rng.uniform(0, 0.6))
+    kept = {}
+    for sensor in ("modis", "viirs"):
+        kept[sensor] = ~shared
+        if not dense:
+            kept[sensor] &= rng.uniform(size=days) >= rng.uniform(0.1, 0.6)
+            kept[sensor] &= ~block_gaps(rng, days, rng.uniform(0, 0.3))
+        elif rng.uniform() < 0.3:
+            kept[sensor] &= ~few_gaps(rng, days)
+        if rng.uniform() < 0.12:
             kept[sensor] = sparse_days(rng, days) & ~shared
-        elif rng.uniform() < 0.2:
-            kept[sensor] = ~shared
     situation = rng.uniform()
-    if situation < 0.22:
+    if situation < 0.42:
         kept["viirs"][:] = False
-    elif situation < 0.5:
+    elif situation < 0.67:
         kept["modis"][:] = False
-    elif situation < 0.6:
+    elif situation < 0.75:
         kept["modis"][int(rng.integers(0, days)) :] = False
-    elif situation < 0.63:
+    elif situation < 0.78:
         kept["viirs"][: int(rng.integers(0, days))] = False
-    if rng.uniform() < 0.25:  # a short time window
+    if rng.uniform() < 0.2:  # a short time window
         length = int(rng.integers(40, days))
         start = int(rng.integers(0, days - length + 1))
         for sensor in kept:

@@ -1,13 +1,13 @@
-"""Train SatFuseNet on semi-real pairs: seeded, resumable, the best weights on validation pixels kept."""
+"""Train SatFuseNet on pairs: seeded, resumable, the best weights on held-out places kept."""
 
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -19,16 +19,21 @@ from tqdm import tqdm
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.satfusenet import OTHER, Config, Grid, SatFuseNet
-from openeo_udf_fusion.training.batches import Batch, Noise, draw, query_positions
+from openeo_udf_fusion.training.batches import Batch, draw, query_positions
 from openeo_udf_fusion.training.losses import crps_normal
-from openeo_udf_fusion.training.pairs import Pairs, make_pairs, read_series, ridge, split_pixels
-from openeo_udf_fusion.training.spectra import Platform, band_library
+from openeo_udf_fusion.training.pairs import Pairs
+from openeo_udf_fusion.training.translation import calibrate
 
-SERIES_FILE = Path("nbar_series") / "mcd43a4_300px_2012.npz"
-RESPONSES_FILE = Path("spectral_responses") / "srf_1nm_400_2500.csv.gz"
-PLATFORMS: tuple[Platform, ...] = ("S-NPP", "NOAA-21", "NOAA-21")
-"""VIIRS instruments to train on, by turns: the newer ones will be with us longer. NOAA-20 is held out."""
 TRIAL_STEPS = 8
+ROUND_STEPS = 500
+"""As long as this a pool of samples that is larger than memory stays the same."""
+
+
+class Samples(Protocol):
+    """Where samples come from: a part of a data set that may change from round to round."""
+
+    def at(self, round_: int, /) -> Pairs:
+        """The samples of a round; the same whenever it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +46,25 @@ class Schedule:
         Each cell's score is relative to climatology's (0), to the model's own spread there (1), or to their
         weighted geometric mean: the higher, the more eagerly translations are learned, whose errors are a
         tenth of those within long gaps.
+    squared_weight
+        Of the squared error relative to the climatological variance: for a mean that is one.
     precision
         Of the network's forward pass.
     """
 
-    steps: int = 12_000
+    steps: int = 7_500
     batch: int = 32
     learning_rate: float = 2e-3
     warmup_steps: int = 300
     weight_decay: float = 0.01
     average: float = 0.998
     visible_weight: float = 0.2
-    ease: float = 0.5
+    ease: float = 0.4
+    squared_weight: float = 1.0
     consistency_weight: float = 0.1
     validate_every: int = 250
-    patience: int = 24
+    patience: int = 16
     seed: int = 2012
-    variants: int = 12
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -75,17 +82,9 @@ class State:
     best: dict[str, Tensor] | None = None
 
 
-def load_pairs(data: Path, platforms: Sequence[Platform], variants: int, seed: int) -> Pairs:
-    """Semi-real pairs from a folder that holds the MODIS series and the response functions."""
-    for file in (SERIES_FILE, RESPONSES_FILE):
-        if not (data / file).is_file():
-            raise InvalidParameter(f"training needs {file} in the data folder, {data} has none")
-    modis, valid = read_series(data / SERIES_FILE)
-    return make_pairs(modis, valid, band_library(data / RESPONSES_FILE), platforms, variants, seed)
-
-
 def train(
-    data: Path,
+    samples: Samples,
+    watched: Pairs,
     folder: Path,
     schedule: Schedule,
     config: Config | None = None,
@@ -93,37 +92,42 @@ def train(
     start: Path | None = None,
     resume: bool = False,
 ) -> tuple[SatFuseNet, Json]:
-    """Train, and return the best network on validation pixels with a record of how it came about.
+    """Train, and return the best network on the watched places with a record of how it came about.
 
     Parameters
     ----------
-    data
-        Folder with the MODIS series and the response functions.
+    samples
+        To train on.
+    watched
+        Samples of other places, by which the best weights are chosen and training ends early.
     folder
         Where `checkpoint.pt` is kept; made if need be.
     schedule, config
         How to train, and what.
     start
-        A weight file to begin with instead of fresh weights: a second stage of training.
+        A weight file to begin with instead of fresh weights: a second stage of training. Not with `resume`
+        where there is a checkpoint.
     resume
         Go on from the checkpoint in `folder`, if there is one; the outcome is that of an uninterrupted run.
 
     Raises
     ------
     InvalidParameter
-        The data folder lacks a file, or the checkpoint is of another run.
+        The checkpoint is of another run, or both it and `start` were given.
     """
-    pairs = load_pairs(data, PLATFORMS, schedule.variants, schedule.seed)
-    pixels = split_pixels(len(pairs.modis))
-    run = Run(pairs, pixels["train"], pixels["validation"], schedule, config or Config())
+    run = Run(samples, watched, schedule, config or Config())
     state = run.begin()
-    if start is not None:
-        for network in (state.model, state.average):
-            network.load_state_dict(load_file(start))
     checkpoint = folder / "checkpoint.pt"
     folder.mkdir(parents=True, exist_ok=True)
     if resume and checkpoint.is_file():
+        if start is not None:
+            raise InvalidParameter(
+                f"there is {checkpoint} to go on from; leave out either --start or --resume"
+            )
         restore(state, checkpoint, run)
+    elif start is not None:
+        for network in (state.model, state.average):
+            network.load_state_dict(load_file(start))
     run.go_on(state, lambda: save_checkpoint(state, checkpoint, run))
     best = deepcopy(state.average)
     if state.best is not None:
@@ -135,42 +139,23 @@ def train(
 class Run:
     """What stays the same throughout a training: data, schedule, scales and validation batches."""
 
-    def __init__(
-        self,
-        pairs: Pairs,
-        train_pixels: NDArray[np.int64],
-        validation_pixels: NDArray[np.int64],
-        schedule: Schedule,
-        config: Config,
-    ) -> None:
-        self.pairs, self.pixels, self.schedule, self.config = pairs, train_pixels, schedule, config
-        self.noise = Noise()
+    def __init__(self, samples: Samples, watched: Pairs, schedule: Schedule, config: Config) -> None:
+        self.samples, self.schedule, self.config = samples, schedule, config
+        self.pairs, self.round = samples.at(0), 0
         rng = np.random.default_rng(schedule.seed + 1)
-        self.validation = [
-            draw(pairs, validation_pixels, 2 * schedule.batch, self.noise, rng) for _ in range(2)
-        ]
-        self.query = query_positions(pairs.modis.shape[1])
-        self.climate = {s: self._climate(s) for s in OTHER}
-
-    def _climate(self, sensor: str) -> Tensor:
-        """CRPS (b,) of each band's climatological distribution: half the mean difference of two values."""
-        pixels, rng = self.pixels, np.random.default_rng(0)
-        values, valid = (
-            (self.pairs.modis, self.pairs.modis_valid)
-            if sensor == "modis"
-            else (self.pairs.viirs[0], self.pairs.viirs_valid)
-        )
-        scores = []
-        for band in range(values.shape[-1]):
-            known = values[pixels, :, band][valid[pixels, :, band]]
-            scores.append(np.abs(rng.permutation(known) - known).mean() / 2)
-        return torch.tensor(np.array(scores), dtype=torch.float32)
+        self.validation = [draw(watched, 3 * schedule.batch, rng, vary=False) for _ in range(2)]
+        self.query = query_positions(self.pairs.modis.shape[1])
+        self.climate = {
+            "modis": climate(self.pairs.modis, self.pairs.modis_valid),
+            "viirs": climate(self.pairs.viirs, self.pairs.viirs_valid),
+        }
+        """CRPS and variance (b,) of each sensor's climatology."""
 
     def begin(self) -> State:
         """A network with calibrated translations and everything else fresh."""
         torch.manual_seed(self.schedule.seed)
         model = SatFuseNet(self.config)
-        calibrate(model, draw(self.pairs, self.pixels, 512, self.noise, np.random.default_rng(1)))
+        calibrate(model, self.pairs)
         decayed = [p for p in model.parameters() if p.ndim >= 2]
         others = [p for p in model.parameters() if p.ndim < 2]
         groups = [
@@ -203,7 +188,10 @@ class Run:
         for group in state.optimizer.param_groups:
             rate = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
             group["lr"] = schedule.learning_rate * rate
-        batch = draw(self.pairs, self.pixels, schedule.batch, self.noise, state.rng)
+        if state.step // ROUND_STEPS != self.round:
+            self.round = state.step // ROUND_STEPS
+            self.pairs = self.samples.at(self.round)
+        batch = draw(self.pairs, schedule.batch, state.rng)
         query = torch.from_numpy(np.sort(state.rng.permutation(self.query.numpy())[: len(self.query) // 2]))
         state.model.train()
         loss = self.loss(state.model, batch, query)
@@ -242,9 +230,11 @@ class Run:
         """Mean relative CRPS of the sensor's hidden and of its visible cells."""
         normal = model.decode(z, centres, batch.inputs, query, sensor)
         truth = batch.truth[sensor]
-        score = crps_normal(truth.values[:, query], model.into_range(normal.location), normal.sigma)
-        ease = self.schedule.ease
-        score = score / (self.climate[sensor] ** (1 - ease) * normal.sigma.detach() ** ease)
+        values, location = truth.values[:, query], model.into_range(normal.location)
+        score = crps_normal(values, location, normal.sigma)
+        ease, (climate_crps, climate_variance) = self.schedule.ease, self.climate[sensor]
+        score = score / (climate_crps ** (1 - ease) * normal.sigma.detach() ** ease)
+        score = score + self.schedule.squared_weight * (values - location).square() / climate_variance
         seen = batch.inputs[sensor].valid[:, query]
         hidden = truth.valid[:, query] & ~seen
         return masked_mean(score, hidden), masked_mean(score, seen)
@@ -277,35 +267,14 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
 
 
-def calibrate(model: SatFuseNet, batch: Batch) -> None:
-    """Set the linear translations and the climatology from noisy pairs.
-
-    Noise in the source is what keeps the least squares of all bands from leaning on small differences
-    between bands, which another platform does not share. Bright scenes count less.
-    """
-    flat = {s: (g.values.flatten(0, 1), g.valid.flatten(0, 1).all(-1)) for s, g in batch.truth.items()}
-    both = flat["modis"][1] & flat["viirs"][1]
-    series = {s: values[both].double().numpy() for s, (values, _) in flat.items()}
-    weight = 1 / (series["modis"].mean(-1, keepdims=True) + 0.05)
-    for target, source in OTHER.items():
-        merge = model.merge_into(target)
-        translation = merge.translate
-        merge.climatology.copy_(torch.from_numpy(series[target].mean(0)))
-        matrix, bias = weighted_ridge(series[source], series[target], weight)
-        translation.weight.copy_(torch.from_numpy(matrix.T))
-        translation.bias.copy_(torch.from_numpy(bias))
-        for band, partner in enumerate(translation.partner):
-            slope, offset = weighted_ridge(series[source][:, [partner]], series[target][:, [band]], weight)
-            translation.slope[band], translation.offset[band] = float(slope[0, 0]), float(offset[0])
-
-
-def weighted_ridge(
-    source: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`ridge` with a weight (n, 1) per row: rows are drawn again in proportion to it."""
-    share = (weight / weight.sum())[:, 0]
-    rows = np.random.default_rng(0).choice(len(source), size=min(len(source), 100_000), p=share)
-    return ridge(source[rows], target[rows])
+def climate(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
+    """CRPS and variance (b,) of each band's climatology; the former is half the mean difference of values."""
+    rng, scores, variances = np.random.default_rng(0), [], []
+    for band in range(values.shape[-1]):
+        known = values[..., band][valid[..., band]]
+        scores.append(np.abs(rng.permutation(known) - known).mean() / 2)
+        variances.append(known.var())
+    return torch.tensor(np.array(scores)).float(), torch.tensor(np.array(variances)).float()
 
 
 def save_checkpoint(state: State, file: Path, run: Run) -> None:
@@ -343,11 +312,9 @@ def restore(state: State, file: Path, run: Run) -> None:
     state.best_step, state.best = content["best_step"], content["best"]
 
 
-def steps_within(minutes: float, data: Path, schedule: Schedule, config: Config | None = None) -> Schedule:
+def steps_within(minutes: float, samples: Samples, watched: Pairs, schedule: Schedule) -> Schedule:
     """The schedule with as many steps as this machine makes in so many minutes, by a short trial."""
-    pairs = load_pairs(data, PLATFORMS, 1, schedule.seed)
-    pixels = split_pixels(len(pairs.modis))
-    run = Run(pairs, pixels["train"], pixels["validation"], schedule, config or Config())
+    run = Run(samples, watched, schedule, Config())
     state = run.begin()
     run.step(state)
     started = time.perf_counter()

@@ -1,6 +1,7 @@
 """Spectra of land, snow and water, and what MODIS and VIIRS would see of them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from openeo_udf_fusion.models.satfusenet import Config
 
 Platform = Literal["S-NPP", "NOAA-20", "NOAA-21"]
+Part = Literal["train", "test"]
+"""Spectra to train with and spectra to test with have no member in common."""
+TEST_SHARE = 0.25
 PLATFORM_PREFIX: dict[Platform, str] = {"S-NPP": "VIIRS_NPP_", "NOAA-20": "VIIRS_J1_", "NOAA-21": "VIIRS_J2_"}
 WAVELENGTHS_NM = np.arange(400, 2501, dtype=np.float64)
 # How often a surface takes part in a mixture. Burnt ground and buildings are rare at 500 m, snow is not.
@@ -33,7 +37,9 @@ class BandLibrary:
     viirs: dict[Platform, NDArray[np.float64]]
 
 
-def band_library(responses: Path, mixtures: int = 20_000, seed: int = 2012) -> BandLibrary:
+def band_library(
+    responses: Path, mixtures: int = 10_000, seed: int = 2012, part: Part = "train", share: float = 1.0
+) -> BandLibrary:
     """Mix spectra of up to three surfaces and integrate them over the sensors' response functions.
 
     Parameters
@@ -44,9 +50,14 @@ def band_library(responses: Path, mixtures: int = 20_000, seed: int = 2012) -> B
         How many mixtures to draw.
     seed
         Of the draw.
+    part, share
+        Which surfaces may take part, and how many of them do: a library of few differs from the next as
+        one region's soils and plants do from another's.
     """
     table = pd.read_csv(responses)
-    spectra = mix(surfaces(), mixtures, np.random.default_rng(seed))
+    rng = np.random.default_rng([seed, part == "test"])
+    members = {name: some_of(part_of(rows, part), share, rng) for name, rows in surfaces().items()}
+    spectra = mix(members, mixtures, rng)
     config = Config()
     modis = integrate(spectra, table, [f"MODIS_Terra_{band}" for band in config.modis])
     viirs = {
@@ -56,6 +67,18 @@ def band_library(responses: Path, mixtures: int = 20_000, seed: int = 2012) -> B
         for platform, prefix in PLATFORM_PREFIX.items()
     }
     return BandLibrary(modis, viirs)
+
+
+def part_of(members: NDArray[np.float64], part: Part, seed: int = 5) -> NDArray[np.float64]:
+    """The surfaces of a class to train with, or those to test with."""
+    test = np.random.default_rng(seed).uniform(size=len(members)) < TEST_SHARE
+    return members[test if part == "test" else ~test]
+
+
+def some_of(members: NDArray[np.float64], share: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A random share of the surfaces of a class, at least one."""
+    count = max(1, round(share * len(members)))
+    return members[np.sort(rng.permutation(len(members))[:count])]
 
 
 def integrate(spectra: NDArray[np.float64], table: pd.DataFrame, bands: list[str]) -> NDArray[np.float64]:
@@ -80,6 +103,7 @@ def mix(members: dict[str, NDArray[np.float64]], count: int, rng: np.random.Gene
     return np.clip(mixed * shade, 0.0, 1.2)
 
 
+@lru_cache
 def surfaces() -> dict[str, NDArray[np.float64]]:
     """Spectra per class at 1 nm: measured ones of earthlib, snow by snowoptics, simple water."""
     from earthlib import full_library  # here, since it reads its spectra at import

@@ -1,0 +1,122 @@
+"""How far to trust a network: how much of its correction counts, how wide its intervals are, whom it knows.
+
+Fitted on places that no training saw and stored in the model's card. Per band, by the way a value came about:
+observed on the day, translated from the other sensor on the day, bridged between two observations (by the
+days from one to the other), or beyond the last one (by the days to it).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, Grid
+
+LONGEST_DAYS = 400
+"""Longer gaps count as this long."""
+OBSERVED, TRANSLATED, BRIDGED, BEYOND = 0, 1, 2, 2 + LONGEST_DAYS + 1
+"""Where each kind's rows begin in a table: bridged and beyond have one per day, from 0."""
+ROWS = BEYOND + LONGEST_DAYS + 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Tables over the ways a value came about; see `row_of`.
+
+    Attributes
+    ----------
+    share, inflation
+        By target sensor, (rows, bands): the part of the network's correction of the base that counts, 0-1,
+        and the factor of its spread.
+    centre, whitening, limit
+        Mean and whitening (features, features) of what the training's pixels looked like, and the distance
+        beyond which a pixel is unlike any of them.
+    """
+
+    share: Mapping[str, Tensor]
+    inflation: Mapping[str, Tensor]
+    centre: Tensor
+    whitening: Tensor
+    limit: float
+
+    @classmethod
+    def from_json(cls, stored: Json) -> "Calibration":
+        """Unfold the tables of a card: knots in days become a row per day."""
+        tables = {s: stored[s] for s in ("modis", "viirs")}
+        known = stored["pixels"]
+        return cls(
+            share={s: unfold(table, "share", stored["gap_days"]) for s, table in tables.items()},
+            inflation={s: unfold(table, "inflation", stored["gap_days"]) for s, table in tables.items()},
+            centre=torch.tensor(known["centre"]),
+            whitening=torch.tensor(known["whitening"]),
+            limit=float(known["limit"]),
+        )
+
+    def to(self, device: torch.device) -> "Calibration":
+        """The same on another device."""
+        return Calibration(
+            {s: t.to(device) for s, t in self.share.items()},
+            {s: t.to(device) for s, t in self.inflation.items()},
+            self.centre.to(device),
+            self.whitening.to(device),
+            self.limit,
+        )
+
+    def apply(self, estimate: Estimate, own: Tensor, strange: Tensor, target: str) -> tuple[Tensor, Tensor]:
+        """Return location and sigma (p, q, b) of which the tables approve.
+
+        `own` (p, q, b) tells where the target was observed on the day, `strange` (p,) which pixels are unlike
+        the training's: of those the base alone counts.
+        """
+        share, inflation = self.share[target], self.inflation[target]
+        cell = row_of(estimate, own) * share.shape[1] + torch.arange(share.shape[1], device=own.device)
+        part = share.flatten()[cell]
+        if bool(strange.any()):
+            part = torch.where(strange[:, None, None], 0.0, part)
+        location = estimate.base + part * (estimate.location - estimate.base)
+        return location, estimate.sigma * inflation.flatten()[cell]
+
+    def strangeness(self, centres: Mapping[str, Tensor]) -> Tensor:
+        """How unlike the training's a pixel is (p,): above 1 it is beyond all of them."""
+        distance: Tensor = ((looks(centres) - self.centre) @ self.whitening).norm(dim=-1)
+        return distance / (self.limit * math.sqrt(len(self.centre)))
+
+
+def looks(centres: Mapping[str, Tensor]) -> Tensor:
+    """What is compared of a pixel: the roots of its bands' mean reflectances (p, bands of all sensors)."""
+    return torch.cat([centres[sensor] for sensor in OTHER], -1).clamp(min=0).sqrt()
+
+
+def row_of(estimate: Estimate, own: Tensor) -> Tensor:
+    """The row (p, q, b) of a table that each cell belongs to."""
+    before, after = estimate.days_before, estimate.days_after
+    bridged = BRIDGED + (before + after).clamp(max=LONGEST_DAYS)
+    beyond = BEYOND + torch.minimum(before, after).clamp(max=LONGEST_DAYS)
+    row = torch.where(torch.maximum(before, after) >= FAR_DAYS, beyond, bridged)
+    row = torch.where(before == 0, TRANSLATED, row)
+    return torch.where(own, OBSERVED, row).long()
+
+
+def unfold(table: Mapping[str, Json], what: str, knots: Sequence[float]) -> Tensor:
+    """A row per day (rows, bands) out of the knots of a card; between knots linear in the gap's logarithm."""
+    observed, translated = (torch.tensor(table[kind][what])[None] for kind in ("observed", "translated"))
+    bridged, beyond = (along_days(table[kind][what], knots) for kind in ("bridged", "beyond"))
+    return torch.cat([observed, translated, bridged, beyond])
+
+
+def along_days(values: Sequence[Sequence[float]], knots: Sequence[float]) -> Tensor:
+    """Values (knots, bands) at 0..LONGEST_DAYS days; constant outside the knots."""
+    at = torch.log1p(torch.tensor(knots, dtype=torch.float32))
+    days = torch.log1p(torch.arange(LONGEST_DAYS + 1, dtype=torch.float32)).clamp(at[0], at[-1])
+    right = torch.searchsorted(at, days).clamp(1, len(knots) - 1)
+    fraction = (days - at[right - 1]) / (at[right] - at[right - 1])
+    known = torch.tensor(values, dtype=torch.float32)
+    return torch.lerp(known[right - 1], known[right], fraction[:, None])
+
+
+def observed_on(grid: Grid, query: Tensor) -> Tensor:
+    """Where a sensor was observed on the queried positions (p, q, b)."""
+    return grid.valid.index_select(1, query)

@@ -1,0 +1,244 @@
+"""Fit how far to trust a network, from what networks say of places that they did not see.
+
+Two tables over the ways a value comes about (models/calibration.py): the share of the correction that counts
+is the least-squares one, so that the base, the simple method, comes through where the network knows no
+better; the inflation makes the central 80 % interval hold 80 % (split conformal prediction on scaled
+residuals, Lei et al. 2018, doi:10.1080/01621459.2017.1307116, smoothed over neighbouring gap lengths).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models.calibration import looks
+from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, SatFuseNet
+from openeo_udf_fusion.training.batches import Series, on_grid, query_positions, series_of
+from openeo_udf_fusion.training.pairs import Pairs
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+GAP_DAYS = (2, 6, 11, 21, 41, 81, 161)
+"""Knots: days from the observation before to the one after, or to the nearest where one side has none."""
+HIDDEN_DAYS = (1, 3, 5, 10, 20, 40, 80, 160)
+KINDS = ("translated", "bridged", "beyond")
+REPEATS = 3
+SAMPLES_PER_PIXEL = 2
+CENTRAL_80 = 1.2815516
+LEAST_GAIN = 0.02
+"""A correction of a same-day translation must lower the error by this part, or it is left out."""
+LOOKS_NOISE = 0.03
+"""Spread added to every direction of what pixels look like, in roots of reflectance."""
+LIMIT_MARGIN = 1.25
+BATCH = 64
+SEED = 4711
+
+
+class Rows(NamedTuple):
+    """Cells of one band: truth, base, network's location and sigma, and the gap in days; all (n,)."""
+
+    truth: Floats
+    base: Floats
+    location: Floats
+    sigma: Floats
+    gap: Floats
+
+
+Residuals = dict[tuple[str, str], list[Rows]]
+"""By target sensor and kind, a list over bands."""
+
+
+@torch.no_grad()
+def residuals(model: SatFuseNet, pairs: Pairs) -> Residuals:
+    """What a network says inside artificial gaps of NBAR series that it did not see."""
+    rng = np.random.default_rng(SEED)
+    chosen = some_samples(pairs, rng)
+    found: dict[tuple[str, str], list[list[Rows]]] = {}
+    for start in range(0, len(chosen), BATCH):
+        truth = series_of(pairs, chosen[start : start + BATCH])
+        days = pairs.first_day[chosen[start : start + BATCH]].astype(np.int64)
+        for target in OTHER:
+            for kind, inputs, hidden in situations(truth, target, rng):
+                rows = ask(model, inputs, truth, days, target, hidden)
+                found.setdefault((target, kind), []).append(rows)
+    return {key: [stack(parts) for parts in zip(*lists, strict=True)] for key, lists in found.items()}
+
+
+def some_samples(pairs: Pairs, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A few NBAR samples of each place."""
+    order = rng.permutation(np.flatnonzero(pairs.product == "nbar"))
+    _, first = np.unique(pairs.pixel[order], return_index=True)
+    rest = np.delete(order, first)
+    _, second = np.unique(pairs.pixel[rest], return_index=True)
+    return np.sort(np.concatenate([order[first], rest[second]])) if SAMPLES_PER_PIXEL > 1 else order[first]
+
+
+def situations(truth: Series, target: str, rng: np.random.Generator) -> Iterator[tuple[str, Series, Bools]]:
+    """Kinds of cells: what the network may read, and where (p, t) the target is asked for."""
+    values, valid = truth[target]
+    other_values, other_valid = truth[OTHER[target]]
+    nothing = np.zeros_like(other_valid)
+    everywhere = np.ones(valid.shape[:2], dtype=np.bool_)
+    only_other = {target: (values, np.zeros_like(valid)), OTHER[target]: truth[OTHER[target]]}
+    yield "translated", only_other, everywhere
+    for length in HIDDEN_DAYS:
+        for _ in range(REPEATS):
+            hidden = gaps(np.asarray(valid.any(-1)), length, rng)
+            shown = {target: (values, valid & ~hidden[..., None]), OTHER[target]: (other_values, nothing)}
+            yield "bridged", shown, hidden
+    for _ in range(REPEATS):
+        cut = rng.integers(40, valid.shape[1] - 40, (len(valid), 1))
+        after = np.arange(valid.shape[1]) >= cut
+        hidden = np.where(rng.uniform(size=(len(valid), 1)) < 0.5, after, ~after)
+        yield (
+            "beyond",
+            {target: (values, valid & ~hidden[..., None]), OTHER[target]: (other_values, nothing)},
+            hidden,
+        )
+
+
+def gaps(seen: Bools, length: int, rng: np.random.Generator) -> Bools:
+    """One gap a pixel (p, t), observed before and after it."""
+    hidden = np.zeros_like(seen)
+    for pixel, days in enumerate(seen):
+        known = np.flatnonzero(days)
+        if known.size and known[-1] - known[0] > length:
+            start = int(rng.integers(known[0] + 1, known[-1] - length + 1))
+            hidden[pixel, start : start + length] = True
+    return hidden
+
+
+def ask(
+    model: SatFuseNet, inputs: Series, truth: Series, days: NDArray[np.int64], target: str, hidden: Bools
+) -> list[Rows]:
+    """A list over bands of what the network says where the target is hidden and known."""
+    batch = on_grid(inputs, truth, days)
+    query = query_positions(hidden.shape[1])
+    estimate: Estimate = model(batch.inputs, batch.first_day, query, target)
+    values, valid = truth[target]
+    before, after = estimate.days_before.numpy(), estimate.days_after.numpy()
+    gap = np.where(np.maximum(before, after) >= FAR_DAYS, np.minimum(before, after), before + after)
+    fields = values, estimate.base.numpy(), estimate.location.numpy(), estimate.sigma.numpy(), gap
+    only_translated = inputs[target][1].sum() == 0
+    asked = valid & hidden[..., None] & ((before == 0) if only_translated else (gap < FAR_DAYS))
+    return [
+        Rows(*(each[..., band][asked[..., band]].astype(np.float32) for each in fields))
+        for band in range(values.shape[-1])
+    ]
+
+
+def stack(parts: Sequence[Rows]) -> Rows:
+    """Several lots of rows as one."""
+    return Rows(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def fit(model: SatFuseNet, others: Sequence[Residuals], seen: Pairs) -> Json:
+    """The calibration of a network as its card stores it.
+
+    Parameters
+    ----------
+    model
+        The network.
+    others
+        What networks of the same training say of places that they did not see.
+    seen
+        Samples that the network was trained on: what it knows by sight.
+    """
+    calibration: Json = {
+        "method": "share: least squares on the base; inflation: conformal, central 80 %; by days of the gap",
+        "fitted_on": "places that the networks asked did not see, in artificial gaps of NBAR series",
+        "gap_days": list(GAP_DAYS),
+        "pixels": acquaintance(model, seen),
+    }
+    for target in OTHER:
+        tables: Json = {}
+        for kind in KINDS:
+            rows = [stack(parts) for parts in zip(*(each[target, kind] for each in others), strict=True)]
+            tables[kind] = translated_table(rows) if kind == "translated" else table(rows)
+        bands = len(model.config.bands(target))
+        tables["observed"] = {"share": [1.0] * bands, "inflation": [1.0] * bands}
+        calibration[target] = tables
+    return calibration
+
+
+def translated_table(rows: Sequence[Rows]) -> Json:
+    """Share and inflation of each band (bands,) for the day on which the other sensor observed."""
+    everything = [np.ones_like(each.gap) for each in rows]
+    share = shares(rows, everything)
+    for band, each in enumerate(rows):
+        without = np.square(each.base - each.truth).mean()
+        moved = each.base + share[band] * (each.location - each.base)
+        if np.sqrt(np.square(moved - each.truth).mean() / without) > 1 - LEAST_GAIN:
+            share[band] = 0.0
+    inflation = [inflate(each, part, np.ones_like(each.gap)) for each, part in zip(rows, share, strict=True)]
+    return {"share": rounded(share), "inflation": rounded(inflation)}
+
+
+def table(rows: Sequence[Rows]) -> Json:
+    """Share and inflation (knots, bands) by the length of the gap."""
+    share, inflation = [], []
+    for knot in range(len(GAP_DAYS)):
+        weights = [hat(each.gap, knot) for each in rows]
+        parts = shares(rows, weights)
+        share.append(rounded(parts))
+        inflation.append(
+            rounded([inflate(each, part, w) for each, part, w in zip(rows, parts, weights, strict=True)])
+        )
+    return {"share": share, "inflation": inflation}
+
+
+def hat(gap: Floats, knot: int) -> Floats:
+    """How much a gap (n,) belongs to a knot: 1 there, falling to 0 at its neighbours, in logarithms."""
+    at = np.log1p(np.array(GAP_DAYS, dtype=np.float64))
+    hats = np.eye(len(GAP_DAYS))[knot]
+    return np.asarray(np.interp(np.log1p(gap), at, hats), dtype=np.float32)
+
+
+def shares(rows: Sequence[Rows], weights: Sequence[Floats]) -> NDArray[np.float64]:
+    """The part (bands,) of the correction with the least squared error, drawn to the bands' common one."""
+    wanted, made = np.zeros(len(rows)), np.zeros(len(rows))
+    for band, (each, weight) in enumerate(zip(rows, weights, strict=True)):
+        correction, error = (each.location - each.base).astype(np.float64), each.truth - each.base
+        scale = max(float((weight * np.square(error)).sum()), 1e-12)
+        wanted[band] = (weight * correction * error).sum() / scale
+        made[band] = (weight * np.square(correction)).sum() / scale
+    common = wanted.sum() / max(made.sum(), 1e-9)
+    pull = made.mean()
+    return np.asarray(np.clip((wanted + pull * common) / np.maximum(made + pull, 1e-9), 0.0, 1.0))
+
+
+def inflate(rows: Rows, share: float, weight: Floats) -> float:
+    """The factor of sigma with which the central 80 % interval holds 80 % of the weighted cells."""
+    location = rows.base + share * (rows.location - rows.base)
+    ratio = np.abs(rows.truth - location) / (CENTRAL_80 * rows.sigma)
+    order = np.argsort(ratio)
+    total = np.cumsum(weight[order], dtype=np.float64)
+    if not total.size or total[-1] < 1:
+        return 1.0
+    return float(np.clip(ratio[order][np.searchsorted(total, 0.8 * total[-1])], 0.3, 10.0))
+
+
+@torch.no_grad()
+def acquaintance(model: SatFuseNet, seen: Pairs) -> Json:
+    """What pixels look like that the network knows: mean, whitening, the farthest of them with a margin."""
+    series = series_of(seen, np.arange(len(seen)))
+    batch = on_grid(series, series, seen.first_day.astype(np.int64))
+    found = looks(model.centres(batch.truth)).double().numpy()
+    centre = found.mean(0)
+    covariance = np.cov(found, rowvar=False) + LOOKS_NOISE**2 * np.eye(len(centre))
+    values, vectors = np.linalg.eigh(covariance)
+    whitening = vectors / np.sqrt(values)
+    distance = np.linalg.norm((found - centre) @ whitening, axis=1) / np.sqrt(len(centre))
+    return {
+        "centre": [round(float(v), 6) for v in centre],
+        "whitening": [[round(float(v), 5) for v in row] for row in whitening],
+        "limit": round(LIMIT_MARGIN * float(distance.max()), 4),
+    }
+
+
+def rounded(values: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    """Three digits are more than the data tell."""
+    return [round(float(value), 3) for value in values]

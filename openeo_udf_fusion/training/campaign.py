@@ -1,0 +1,151 @@
+"""A whole training: the pairs, five networks that each leave a fifth of the places out, the one to ship."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models import cards, weights
+from openeo_udf_fusion.models.satfusenet import SatFuseNet
+from openeo_udf_fusion.training import card, store
+from openeo_udf_fusion.training.calibration import Residuals, fit, residuals
+from openeo_udf_fusion.training.folds import FOLDS, Split, blocks_of, split
+from openeo_udf_fusion.training.noise import Noise, Sky
+from openeo_udf_fusion.training.pairs import DIRECTIONAL_SHARE, Pairs, read_series, simulate
+from openeo_udf_fusion.training.satfusenet import Schedule, train
+from openeo_udf_fusion.training.spectra import Platform
+
+PLATFORMS: tuple[Platform, ...] = ("S-NPP",)
+"""VIIRS instruments to train on; NOAA-20 and NOAA-21 are held out."""
+VARIANTS = 12
+SEED = 2012
+MEMORY_BYTES = 4 * 2**30
+
+
+def pairs_of(data: Path, folder: Path, variants: int = VARIANTS, seed: int = SEED) -> store.Store:
+    """The pairs in a folder: `data` itself if it is a data set, else made of its series and kept in `folder`.
+
+    Parameters
+    ----------
+    data
+        A data set of pairs, or a folder with MODIS series and response functions.
+    folder
+        Where pairs made of series are kept; what is there is taken if it was made the same way.
+    variants, seed
+        How many VIIRS series per pixel, and of every draw.
+    """
+    if (data / store.SAMPLES_FILE).is_file():
+        return store.open_store(data)
+    record = semi_real_record(data, variants, seed)
+    if (folder / store.SAMPLES_FILE).is_file():
+        there = store.open_store(folder)
+        if {key: there.record.get(key) for key in record} == record:
+            return there
+    return store.write(simulate(data, PLATFORMS, variants, seed), folder, record, overwrite=True)
+
+
+def semi_real_record(data: Path, variants: int, seed: int) -> Json:
+    """How semi-real pairs come about, as JSON has it."""
+    _, _, fingerprints = read_series(data)
+    noise = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(Sky()).items()}
+    return {
+        "kind": "semi-real",
+        "modis": f"MCD43A4.061 of 2012, {len(fingerprints)} pixels all over the world, 366 days",
+        "viirs": "made of the MODIS series: S-NPP's response functions over mixtures of earthlib and "
+        "snowoptics spectra and simple water; no measured VIIRS",
+        "viirs_noise": asdict(Noise()),
+        "directional_share": DIRECTIONAL_SHARE,
+        "directional_noise": noise,
+        "platforms": list(PLATFORMS),
+        "variants": variants,
+        "seed": seed,
+        "fingerprints": fingerprints,
+    }
+
+
+def split_of(pairs: store.Store, fold: int | None) -> Split:
+    """Who is trained on, watched and tested in a fold; places in one block of 5 degrees stay together."""
+    places = pairs.pixels()
+    return split(places.pixel, blocks_of(places.longitude, places.latitude), fold)
+
+
+def folder_of(out: Path, fold: int | None) -> Path:
+    """Where a fold's network is; that of None, the one to ship, lies in the output folder itself."""
+    return out if fold is None else out / "folds" / str(fold)
+
+
+def train_network(
+    pairs: store.Store,
+    out: Path,
+    fold: int | None,
+    schedule: Schedule,
+    command: str,
+    *,
+    start: Path | None = None,
+    resume: bool = False,
+) -> Path:
+    """Train the network of a fold or the one to ship, write it with its card, and return the card's path."""
+    parts = split_of(pairs, fold)
+    watched = pairs.read(np.isin(pairs.samples.pixel, parts.validation))
+    pool = pairs.pool(parts.train, memory_bytes=MEMORY_BYTES, seed=schedule.seed)
+    folder = folder_of(out, fold)
+    model, record = train(pool, watched, folder, schedule, start=start, resume=resume)
+    training = training_record(pairs.record, parts, record, command)
+    return card.write(model, training, {}, {}, folder)
+
+
+def training_record(made: Json, parts: Split, schedule: Json, command: str) -> Json:
+    """What the card tells about the training."""
+    fingerprints = made.get("fingerprints")
+    seen = np.sort(np.concatenate([parts.train, parts.validation]))
+    known = {key: value for key, value in made.items() if key not in ("fingerprints", "version", "scale")}
+    return {
+        **known,
+        "command": command,
+        "split": {
+            "unit": "block of 5 degrees where places are known, else pixel",
+            "train": len(parts.train),
+            "validation": len(parts.validation),
+            "test": len(parts.test),
+        },
+        "pixels_sha256": [fingerprints[pixel] for pixel in seen] if fingerprints else None,
+        "loss": "CRPS of a normal distribution, relative to climatology and spread, and squared error",
+        "schedule": schedule,
+    }
+
+
+def calibrate(pairs: store.Store, out: Path) -> list[Path]:
+    """Calibrate every network on what others left out, and write that into their cards.
+
+    The shipped network's tables come of all folds' networks, each on the places it did not see; those of a
+    fold's network of the other folds alone, so that its own places stay untouched for scoring.
+    """
+    parts = {fold: split_of(pairs, fold) for fold in range(FOLDS)}
+    left_out = {
+        fold: residuals(network(folder_of(out, fold)), samples(pairs, parts[fold].test))
+        for fold in range(FOLDS)
+    }
+    written = []
+    for fold in (*range(FOLDS), None):
+        others: list[Residuals] = [rows for each, rows in left_out.items() if each != fold]
+        seen = samples(pairs, np.concatenate(split_of(pairs, fold)[:2]))
+        folder = folder_of(out, fold)
+        model = network(folder)
+        written.append(card.recalibrate(folder, fit(model, others, seen)))
+    return written
+
+
+def samples(pairs: store.Store, pixels: NDArray[np.int64]) -> Pairs:
+    """All samples of some places."""
+    return pairs.read(np.isin(pairs.samples.pixel, pixels))
+
+
+def network(folder: Path) -> SatFuseNet:
+    """A trained network as it is, without calibration."""
+    written = cards.read(card.NAME, folder)
+    model = SatFuseNet(weights.config_of(written))
+    model.load_state_dict(load_file(folder / written.weights_file))
+    return model.eval()
