@@ -99,6 +99,7 @@ def harmonize_modis_viirs(
     other = next(sensor for sensor in card.bands if sensor != target)
     partners = card.hyperparameters[f"{target}_partner"]
     traced = provenance.trace(arrays.get(target), arrays.get(other), partners, query_days, card.support_days)
+    traced = provenance.refuse_strangers(traced, prediction.strangeness)
     layers = result_layers.of_prediction(prediction, card.bands[target], uncertainty)
     if target in arrays and not smooth:
         _keep_observed(layers, card.bands[target], *cubes.on_days(arrays[target], query_days))

@@ -1,7 +1,7 @@
 """The process graph of each published user-defined process."""
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.udps import harmonize_modis_viirs
+from openeo_udf_fusion.udps import fill_gaps, harmonize_modis_viirs
 from openeo_udf_fusion.udps.deployments import EMBEDDED, PUBLISHED, Deployment, Source
 
 __all__ = ["EMBEDDED", "PUBLISHED", "Deployment", "Source", "definitions"]
@@ -9,5 +9,6 @@ __all__ = ["EMBEDDED", "PUBLISHED", "Deployment", "Source", "definitions"]
 
 def definitions(deployment: Deployment = PUBLISHED) -> dict[str, Json]:
     """Return every process of this package by its id, as a deployment offers it."""
-    built = (harmonize_modis_viirs.build(deployment), harmonize_modis_viirs.build_cube(deployment))
+    modules = (harmonize_modis_viirs, fill_gaps)
+    built = [build(deployment) for module in modules for build in (module.build, module.build_cube)]
     return {process["id"]: process for process in built}

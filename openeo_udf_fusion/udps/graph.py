@@ -81,6 +81,28 @@ def optional(name: str, description: str, schema: JsonValue, default: JsonValue)
     return Parameter(name, description=description, schema=schema, default=default, optional=True)
 
 
+_DATE = {"type": "string", "subtype": "date", "format": "date"}
+_PERIOD = {"type": "string", "description": '"acquisition", or an ISO 8601 period such as "P8D" or "P1M".'}
+Described = tuple[str, JsonValue]
+RESULT_EXTENT: Described = (
+    'The period of the result, left-closed. Needed unless `dates` is a list or "acquisition".',
+    [Parameter.temporal_interval().schema, {"type": "null"}],
+)
+RESULT_DATES: Described = (
+    "The dates of the result: `acquisition` for every date of the input, an ISO 8601 period (`P8D` "
+    "restarts on 1 January, `P1M` is the 1st of each month), or a list of dates.",
+    [_PERIOD, {"type": "array", "items": _DATE, "minItems": 1}],
+)
+UNCERTAINTY: Described = (
+    "`sigma` adds one band `<band>_sigma` each, `quantiles` adds `<band>_q10`, `_q50` and `_q90`.",
+    {"type": "string", "enum": ["none", "sigma", "quantiles"]},
+)
+DAYS_TO_OBSERVATION: Described = (
+    "Add a band with the days to the nearest observation.",
+    {"type": "boolean"},
+)
+"""Description and schema of parameters that processes share."""
+
 SPATIAL_EXTENT = Parameter.spatial_extent(
     "spatial_extent",
     description="The area of interest: a bounding box, or polygons whose bounding box counts.",

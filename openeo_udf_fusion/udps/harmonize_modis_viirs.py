@@ -17,28 +17,16 @@ from openeo_udf_fusion.udps.graph import given, optional
 
 ID = "harmonize_modis_viirs"
 SUMMARY = "Harmonise MODIS and VIIRS surface reflectance into one gap-free series with its uncertainty"
-_DATE = {"type": "string", "subtype": "date", "format": "date"}
-_PERIOD = {"type": "string", "description": '"acquisition", or an ISO 8601 period such as "P8D" or "P1M".'}
 _DESCRIBED = {
     "target": ("The sensor whose bands come out.", {"type": "string", "enum": ["modis", "viirs"]}),
-    "temporal_extent": (
-        'The period of the result, left-closed. Needed unless `dates` is a list or "acquisition".',
-        [Parameter.temporal_interval().schema, {"type": "null"}],
-    ),
-    "dates": (
-        "The dates of the result: `acquisition` for every date of the input, an ISO 8601 period (`P8D` "
-        "restarts on 1 January, `P1M` is the 1st of each month), or a list of dates.",
-        [_PERIOD, {"type": "array", "items": _DATE, "minItems": 1}],
-    ),
-    "uncertainty": (
-        "`sigma` adds one band `<band>_sigma` each, `quantiles` adds `<band>_q10`, `_q50` and `_q90`.",
-        {"type": "string", "enum": ["none", "sigma", "quantiles"]},
-    ),
+    "temporal_extent": graph.RESULT_EXTENT,
+    "dates": graph.RESULT_DATES,
+    "uncertainty": graph.UNCERTAINTY,
     "smooth": (
         "Give the model's estimate on observed days too; by default good observations of the target survive.",
         {"type": "boolean"},
     ),
-    "days_to_observation": ("Add a band with the days to the nearest observation.", {"type": "boolean"}),
+    "days_to_observation": graph.DAYS_TO_OBSERVATION,
     "precision": (
         "Precision of the network; bfloat16 is faster where the processor has it.",
         {"type": "string", "enum": ["float32", "bfloat16"]},

@@ -64,7 +64,8 @@ def test_a_requirement_lands_in_every_udf(command, tmp_path, requirement):
     command("udp", "write", "--out", tmp_path, "--requirement", requirement)
     for name in definitions():
         stated = f"openeo-udf-fusion @ {requirement}" if "://" in requirement else requirement
-        assert udf_of(tmp_path / f"{name}.json") == udfs.with_requirement("harmonize_modis_viirs", stated)
+        process = name.removesuffix("_cube")
+        assert udf_of(tmp_path / f"{name}.json") == udfs.with_requirement(process, stated)
     assert command("udp", "check", "--out", tmp_path, "--requirement", requirement).status == 0
 
 
