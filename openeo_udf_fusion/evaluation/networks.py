@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +10,6 @@ from numpy.typing import NDArray
 from openeo_udf_fusion.evaluation.methods import Method
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
-
-if TYPE_CHECKING:
-    from openeo_udf_fusion.models.pixelwise import Pixelwise
 
 NAME = "satfusenet"
 FOLDS = Path(__file__).parent / "folds"
@@ -41,8 +37,12 @@ class Network:
 def available() -> list[Network]:
     """The shipped network, then those of the cross-validation."""
     folders = sorted(file.parent for file in FOLDS.glob(f"*/{NAME}.json"))
-    named = {"shipped": cards.FOLDER} | {f"fold {folder.name}": folder for folder in folders}
-    return [Network(name, folder, seen_by(cards.read(NAME, folder))) for name, folder in named.items()]
+    return [read("shipped", cards.FOLDER), *(read(f"fold {folder.name}", folder) for folder in folders)]
+
+
+def read(name: str, folder: Path) -> Network:
+    """The network whose card lies in a folder."""
+    return Network(name, folder, seen_by(cards.read(NAME, folder)))
 
 
 def seen_by(card: cards.Card) -> frozenset[str] | None:
@@ -64,11 +64,6 @@ def assign(networks: Sequence[Network], fingerprints: Sequence[str]) -> NDArray[
 def method(networks: Sequence[Network], chosen: NDArray[np.int64]) -> Method:
     """The networks, loaded, as one method."""
     return Method([weights.load(NAME, folder=network.folder).predict for network in networks], chosen)
-
-
-def shipped() -> "Pixelwise":
-    """The shipped network."""
-    return weights.load(NAME)
 
 
 def report(networks: Sequence[Network], chosen: NDArray[np.int64], seen_by_all: int) -> list[Json]:

@@ -92,7 +92,7 @@ def read(data: Path) -> Series:
                 covers.append(archive["land_cover"] if "land_cover" in archive else np.full(count, ""))
     if len(lengths) > 1:
         raise InvalidParameter(
-            f"the series in {SERIES_FOLDER}/*.npz must be equally long, they have {lengths} days"
+            f"the series in {SERIES_FOLDER}/*.npz must be equally long, they have {sorted(lengths)} days"
         )
     values, valid, fingerprints = pairs.read_series(data)
     names = np.array(fingerprints)

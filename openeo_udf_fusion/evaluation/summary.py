@@ -1,0 +1,118 @@
+"""What an evaluation found, in plain words: losses stand beside wins."""
+
+from collections.abc import Mapping, Sequence
+
+from openeo_udf_fusion.evaluation.figures import arrow
+from openeo_udf_fusion.jsontypes import Json
+
+GATES = {
+    "ratio_to_best_baseline": "Never worse than the best simple method",
+    "mean_ratio": "Better on average than the best simple method",
+    "coverage80": "80 % intervals cover 80 %",
+    "translation_below_ridge": "Translation better than the all-band ridge",
+    "translation_beats_mlp": "Translation better than the MLP",
+}
+ANSWERS = {True: "holds", False: "does not hold", None: "not measured"}
+SHOWN_LOSSES = 8
+
+
+def verdict_rows(verdicts: Json) -> list[tuple[str, str, str]]:
+    """Gate, answer and the numbers that decide."""
+    found = [(GATES[name], ANSWERS[verdicts[name]["holds"]], numbers(name, verdicts[name])) for name in GATES]
+    aim = verdicts["aim"]
+    return [*found, ("Aim, no gate: further ahead in long gaps", ANSWERS[aim["holds"]], ratios(aim["gaps"]))]
+
+
+def numbers(name: str, verdict: Json) -> str:
+    """The numbers that decide a gate, as text."""
+    if name == "mean_ratio":
+        return ratios(verdict["gaps"])
+    if name == "coverage80":
+        return "; ".join(
+            f"{row['gap_days']} d {percent(row['coverage80'])} (80 ± {percent(row['tolerance'])})"
+            for row in verdict["gaps"]
+        )
+    if name == "ratio_to_best_baseline":
+        worst = verdict["worst"]
+        if worst is None:
+            return ""
+        return (
+            f"{len(verdict['losses'])} of the bands and gaps beyond; the highest upper end is "
+            f"{worst['high']:.3f} ({worst['band']}, {worst['gap_days']} d, {worst['ratio']:.3f} over "
+            f"{worst['baseline']})"
+        )
+    lost = [f"{row['band']} ({arrow(row['direction'])})" for row in verdict["losses"]]
+    return f"{len(lost)} bands lose" + (f": {', '.join(lost)}" if lost else "")
+
+
+def ratios(gaps: Sequence[Json]) -> str:
+    """Mean ratios with what was required."""
+    return "; ".join(f"{row['gap_days']} d {row['ratio']:.3f} (≤ {row['required']:.2f})" for row in gaps)
+
+
+def wins(result: Mapping[str, Sequence[Json]]) -> list[str]:
+    """Sentences about what is better beyond doubt."""
+    lines = []
+    for row in result["gap_ratio_mean"]:
+        if row["high"] < 1:
+            lines.append(
+                f"Gaps of {row['gap_days']} days: RMSE {less(row['ratio'])} below the best simple method's, "
+                f"mean over the bands (95 % interval of the ratio {row['low']:.3f} to {row['high']:.3f})."
+            )
+    sure = [row for row in result["gap_ratio"] if row["high"] < 1]
+    lines.append(f"Beyond doubt better in {len(sure)} of {len(result['gap_ratio'])} bands and gap lengths.")
+    lines += translation_lines(result, won=True)
+    return lines
+
+
+def losses(result: Mapping[str, Sequence[Json]]) -> list[str]:
+    """Sentences about what is worse, or might be."""
+    lines = []
+    for row in result["gap_ratio_mean"]:
+        if row["high"] >= 1:
+            word = "no better than" if row["low"] <= 1 else "worse than"
+            lines.append(
+                f"Gaps of {row['gap_days']} days: {word} the best simple method, mean over the bands "
+                f"{row['ratio']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})."
+            )
+    behind = sorted((r for r in result["gap_ratio"] if r["ratio"] > 1), key=lambda row: -row["ratio"])
+    lines.append(
+        f"Behind on the scored cells in {len(behind)} of {len(result['gap_ratio'])} bands and gap lengths."
+    )
+    lines += [
+        f"{row['band']}, {row['gap_days']} days: RMSE {row['ratio']:.3f} times that of {row['baseline']} "
+        f"({row['low']:.3f} to {row['high']:.3f})."
+        for row in behind[:SHOWN_LOSSES]
+    ]
+    lines += translation_lines(result, won=False)
+    covered = result["gap_coverage"]
+    outside = [row for row in covered if abs(row["coverage80"] - 0.8) > 0.02]
+    lines.append(
+        f"Intervals: {len(outside)} of {len(covered)} coverages (bands and gap lengths) are more than 2 % "
+        "from 80 %."
+    )
+    return lines
+
+
+def translation_lines(result: Mapping[str, Sequence[Json]], *, won: bool) -> list[str]:
+    """Bands in which translation beats a fitted baseline, or does not."""
+    lines = []
+    for baseline in ("ridge", "mlp"):
+        rows = [row for row in result["translation_nse_difference"] if row["baseline"] == baseline]
+        picked = [row for row in rows if (row["low"] > 0 if won else row["difference"] <= 0)]
+        if rows and (picked or won):
+            named = ", ".join(f"{r['band']} ({arrow(r['direction'])}, {r['platform']})" for r in picked)
+            verb = "beyond doubt better than" if won else "worse than"
+            listed = f": {named}" if not won else ""
+            lines.append(f"Translation {verb} {baseline} in {len(picked)} of {len(rows)} bands{listed}.")
+    return lines
+
+
+def less(ratio: float) -> str:
+    """How far a ratio lies below 1."""
+    return percent(1 - ratio)
+
+
+def percent(share: float) -> str:
+    """A share as a percentage."""
+    return f"{100 * share:.1f} %"
