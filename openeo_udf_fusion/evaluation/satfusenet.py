@@ -1,6 +1,6 @@
 """Evaluate SatFuseNet: gaps, translation, intervals on real directional data, and verdicts on the gates."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from openeo_udf_fusion import __version__
 from openeo_udf_fusion.baselines import fluxneteo, linear, seasonal, whittaker
 from openeo_udf_fusion.errors import InvalidParameter
-from openeo_udf_fusion.evaluation import curves, directional, fits, gap_filling, networks, series, translation
+from openeo_udf_fusion.evaluation import (
+    curves,
+    directional,
+    dropin,
+    fits,
+    gap_filling,
+    networks,
+    series,
+    translation,
+)
 from openeo_udf_fusion.evaluation.gap_scores import MODEL, GapScores, with_viirs
 from openeo_udf_fusion.evaluation.gaps import GAP_DAYS, REPEATS, SEED
 from openeo_udf_fusion.evaluation.methods import Method, Predict, alike
@@ -28,6 +37,7 @@ GAP_FILLERS: Mapping[str, Predict] = {
     "seasonal": seasonal.predict,
     "fluxneteo": fluxneteo.predict,
 }
+TOWERS_FOLDER = "hls_gpp"
 Progress = Callable[[str], None]
 
 
@@ -47,6 +57,8 @@ class Settings:
         In how many parts the fitted baselines are cross-fitted.
     directional_pixels
         Of the real directional scene.
+    drop_in_draws
+        Of spectra and noise for the drop-in certificate.
     """
 
     gap_days: tuple[int, ...] = GAP_DAYS
@@ -56,12 +68,19 @@ class Settings:
     pixels: int | None = None
     parts: int = 5
     directional_pixels: int = 3000
+    drop_in_draws: int = 12
 
 
-QUICK = Settings(repeats=2, resamples=2000, pixels=24, parts=2, directional_pixels=200)
+QUICK = Settings(repeats=2, resamples=2000, pixels=24, parts=2, directional_pixels=200, drop_in_draws=2)
 
 
-def evaluate(data: Path, settings: Settings, command: str, progress: Progress = lambda _: None) -> Json:
+def evaluate(
+    data: Path,
+    settings: Settings,
+    command: str,
+    progress: Progress = lambda _: None,
+    trained: Sequence[networks.Network] | None = None,
+) -> Json:
     """Measure everything on a data folder, each pixel with a network that has not seen it.
 
     Parameters
@@ -75,6 +94,8 @@ def evaluate(data: Path, settings: Settings, command: str, progress: Progress = 
         What the reader can run to get the same.
     progress
         Is told what has been done.
+    trained
+        The networks to choose from, that which users get first; by default the shipped one and its folds.
 
     Returns
     -------
@@ -86,7 +107,7 @@ def evaluate(data: Path, settings: Settings, command: str, progress: Progress = 
     InvalidParameter
         The folder has no series, or every network has seen all of them.
     """
-    trained = networks.available()
+    trained = networks.available() if trained is None else trained
     whole = series.read(data)
     chosen = networks.assign(trained, list(whole.fingerprints))
     pixels = unseen(chosen, settings)
@@ -117,10 +138,14 @@ def evaluate(data: Path, settings: Settings, command: str, progress: Progress = 
         "scatter_gaps": gaps.scatter,
     }
     result |= translations(data, scored, model, settings, pictures, progress)
-    shipped: dict[str, Predict] = {**GAP_FILLERS, MODEL: networks.shipped().predict}
+    shipped: dict[str, Predict] = {**GAP_FILLERS, MODEL: networks.method(trained[:1], chosen).predict[0]}
     result["real_directional"] = directional.evaluate(
         data, shipped, settings.directional_pixels, settings.resamples, settings.seed, progress
     )
+    result["drop_in"] = None
+    if (data / TOWERS_FOLDER).is_dir():
+        result["drop_in"] = dropin.certify(data, draws=settings.drop_in_draws)
+        progress("drop-in certificate")
     result["curves"] = pictures
     result["verdicts"] = verdicts(result)
     return result

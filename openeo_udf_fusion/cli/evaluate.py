@@ -1,0 +1,82 @@
+"""`openeo-udf-fusion evaluate`: what a model can do on pixels that its training never saw, and what not."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from openeo_udf_fusion.jsontypes import Json
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "evaluate", help="score a model against the classical methods, with a report", description=__doc__
+    )
+    parser.add_argument("model", choices=["satfusenet"], help="which model")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with nbar_series/*.npz, and spectral_responses, munich_modis, hls_gpp for all parts",
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="DIR",
+        help="score the network in this folder instead of the shipped ones",
+    )
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write a printable HTML page")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few pixels and gaps: whether it works, no more"
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print one JSON object with all the numbers")
+    output.add_argument("--markdown", action="store_true", help="print the tables of the README")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, and say what was found."""
+    from openeo_udf_fusion.evaluation import markdown, networks, satfusenet, summary
+
+    settings = satfusenet.QUICK if args.quick else satfusenet.Settings()
+    trained = [networks.read("given", args.weights)] if args.weights else None
+    result = satfusenet.evaluate(args.data, settings, command(args), narrator(), trained)
+    if args.report:
+        write_report(result, args.report)
+    if args.json:
+        print(json.dumps(result))
+    elif args.markdown:
+        print(markdown.tables(result), end="")
+    else:
+        for gate, answer, numbers in summary.verdict_rows(result["verdicts"]):
+            print(f"{gate}: {answer}\n    {numbers}")
+    return 0
+
+
+def write_report(result: Json, file: Path) -> None:
+    """Write the page."""
+    from openeo_udf_fusion.evaluation import report
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(report.render(result), encoding="utf-8")
+    print(f"wrote {file}", file=sys.stderr)
+
+
+def command(args: argparse.Namespace) -> str:
+    """The command that measures the same, without this machine's folders."""
+    options = (" --weights DIR" if args.weights else "") + (" --quick" if args.quick else "")
+    return f"openeo-udf-fusion evaluate satfusenet --data DIR --json{options}"
+
+
+def narrator() -> Callable[[str], None]:
+    """Tells the reader of stderr what has been done, and when."""
+    started = time.monotonic()
+
+    def tell(done: str) -> None:
+        print(f"{time.monotonic() - started:6.0f} s  {done}", file=sys.stderr)
+
+    return tell
