@@ -18,6 +18,8 @@ MEANINGS = (
 )
 LONGEST_INTERPOLATED_GAP_DAYS = 80
 """Beyond it the neighbours in time say little: a value is called seasonal. It is the longest gap scored."""
+STRANGE_SUPPORT_DAYS = 16
+"""Up to here from an observation a pixel that the model does not know is interpolated: NBAR's own window."""
 
 _NEVER = 30_000
 
@@ -27,6 +29,21 @@ class Trace(NamedTuple):
 
     code: NDArray[np.uint8]
     days_to_observation: NDArray[np.float32]
+
+
+def refuse_strangers(traced: Trace, strangeness: NDArray[np.float32] | None) -> Trace:
+    """Refuse what neither data nor model support: pixels unlike the training's, away from observations.
+
+    Parameters
+    ----------
+    traced : Trace
+    strangeness : (y, x), optional
+        `Prediction.strangeness`: above 1 a pixel is unlike all that the model was trained on.
+    """
+    if strangeness is None:
+        return traced
+    far = ~(traced.days_to_observation <= STRANGE_SUPPORT_DAYS)
+    return traced._replace(code=np.where(far & (strangeness > 1), np.uint8(REFUSED), traced.code))
 
 
 class _Neighbours(NamedTuple):

@@ -190,7 +190,7 @@ def test_what_was_seen_that_day_is_nearly_returned(model, make_observed):
 
 def test_bfloat16_stays_close(model, make_observed):
     observed = make_observed()
-    narrow = Pixelwise(model.model, "bfloat16")
+    narrow = Pixelwise(model.model, model.calibration, "bfloat16")
     expected, found = (m.predict(observed, QUERY, "modis") for m in (model, narrow))
     assert np.abs(found.mean - expected.mean).max() < 0.2 * expected.sigma.max()
 
@@ -234,3 +234,13 @@ def test_what_the_model_cannot_read_is_refused(model, make_observed, change: Cal
 
 def smaller(series: Observations) -> Observations:
     return Observations(series.values[:, :, :1], series.valid[:, :, :1], series.days)
+
+
+def test_repeated_and_shuffled_queries_are_answered_like_single_ones(model, make_observed):
+    observed = make_observed()
+    days = np.sort(np.concatenate([s.days for s in observed.values()]))
+    first, last = (int(days[0]) // 4 - 1) * 4, (int(days[-1]) // 4 + 2) * 4
+    query = np.random.default_rng(0).integers(days[0], days[-1] + 1, last - first).astype(np.int32)
+    found = model.predict(observed, query, "modis").mean
+    expected = model.predict(observed, np.unique(query), "modis").mean
+    np.testing.assert_allclose(found, expected[np.searchsorted(np.unique(query), query)], **CLOSE)

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from openeo_udf_fusion.errors import InvalidParameter
-from openeo_udf_fusion.models.satfusenet import OTHER, SatFuseNet
-from openeo_udf_fusion.training.batches import Noise, draw
-from openeo_udf_fusion.training.satfusenet import calibrate, load_pairs, restore, save_checkpoint
+from openeo_udf_fusion.training.satfusenet import Schedule, climate, restore, save_checkpoint, train
+
+from .conftest import Whole
 
 
 def test_a_resumed_training_ends_as_an_uninterrupted_one(make_run, tmp_path):
@@ -34,6 +35,24 @@ def test_a_checkpoint_of_other_settings_is_refused(make_run, tmp_path):
         restore(other.begin(), file, other)
 
 
+def test_resuming_from_a_checkpoint_and_other_weights_at_once_is_refused(pairs, tiny, make_run, tmp_path):
+    schedule = Schedule(steps=1, batch=4, validate_every=1)
+    trained, watched = pairs.of_pixels(np.arange(12)), pairs.of_pixels(np.array([12, 13]))
+    model, record = train(Whole(trained), watched, tmp_path, schedule, tiny)
+    assert record["best_step"] == 1
+    save_file(model.state_dict(), tmp_path / "start.safetensors")
+    with pytest.raises(InvalidParameter, match="either --start or --resume"):
+        train(
+            Whole(trained),
+            watched,
+            tmp_path,
+            schedule,
+            tiny,
+            start=tmp_path / "start.safetensors",
+            resume=True,
+        )
+
+
 def test_training_improves_on_other_pixels(make_run):
     run = make_run(steps=150)
     state = run.begin()
@@ -43,18 +62,8 @@ def test_training_improves_on_other_pixels(make_run):
     assert state.best_score < 0.9 * before
 
 
-def test_calibration_recovers_a_linear_translation(pairs, tiny):
-    model = SatFuseNet(tiny)
-    quiet = Noise(0, 0, 0, 0, 8, 0, 0, 0, 0)
-    batch = draw(pairs, np.arange(12), 64, quiet, np.random.default_rng(0))
-    calibrate(model, batch)
-    for target, other in OTHER.items():
-        moved = model.merge_into(target).translate(batch.truth[other])
-        both = moved.valid & batch.truth[target].valid
-        error = (moved.values - batch.truth[target].values)[both].abs().max()
-        assert float(error) < 0.005
-
-
-def test_a_folder_without_the_data_is_named(tmp_path):
-    with pytest.raises(InvalidParameter, match="mcd43a4_300px_2012"):
-        load_pairs(tmp_path, ("S-NPP",), 1, 0)
+def test_the_climate_of_a_normal_variable_is_known():
+    values = np.random.default_rng(0).normal(0.3, 0.02, (400, 50, 1)).astype(np.float32)
+    crps, variance = climate(values, np.ones_like(values, bool))
+    assert float(crps) == pytest.approx(0.02 / np.sqrt(np.pi), rel=0.02)
+    assert float(variance) == pytest.approx(0.02**2, rel=0.02)

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+
+from openeo_udf_fusion.models import calibration as module
+from openeo_udf_fusion.models.calibration import Calibration
+from openeo_udf_fusion.models.satfusenet import FAR_DAYS, Estimate
+
+KNOTS = [2, 11, 81]
+BANDS = {"modis": 7, "viirs": 8}
+
+
+def stored(share: float = 0.5, inflation: float = 2.0) -> dict:
+    """A calibration as a card has it: every kind alike, but observed days as they are."""
+    found: dict = {
+        "gap_days": KNOTS,
+        "pixels": {"centre": [0.4] * 15, "whitening": np.eye(15).tolist(), "limit": 1.0},
+    }
+    for sensor, bands in BANDS.items():
+        alike = {"share": [share] * bands, "inflation": [inflation] * bands}
+        over_days = {key: [value] * len(KNOTS) for key, value in alike.items()}
+        found[sensor] = {
+            "observed": {"share": [1.0] * bands, "inflation": [1.0] * bands},
+            "translated": alike,
+            "bridged": over_days,
+            "beyond": over_days,
+        }
+    return found
+
+
+def estimate(before: list[float], after: list[float]) -> Estimate:
+    """One pixel, a query per distance, all MODIS bands."""
+
+    def spread(values: list[float]) -> torch.Tensor:
+        return torch.tensor(values)[None, :, None].expand(1, -1, 7)
+
+    base = torch.full((1, len(before), 7), 0.2)
+    return Estimate(base + 0.1, base * 0 + 0.01, base, spread(before), spread(after))
+
+
+NOBODY = torch.tensor([False])
+
+
+def test_share_and_inflation_apply_off_the_observed_days():
+    given = estimate([0, 0, 5, FAR_DAYS], [0, 0, 6, 9])
+    own = torch.zeros(1, 4, 7, dtype=torch.bool)
+    own[:, 0] = True
+    location, sigma = Calibration.from_json(stored()).apply(given, own, NOBODY, "modis")
+    np.testing.assert_allclose(location[0, :, 0], [0.3, 0.25, 0.25, 0.25], rtol=1e-6)
+    np.testing.assert_allclose(sigma[0, :, 0], [0.01, 0.02, 0.02, 0.02], rtol=1e-6)
+
+
+def test_between_knots_the_factor_grows_with_the_gap():
+    card = stored()
+    card["modis"]["bridged"]["inflation"] = [[1.0] * 7, [2.0] * 7, [4.0] * 7]
+    lengths = np.array([1, 2, 5, 11, 30, 81, 300])
+    given = estimate(list(np.ones(7)), list(lengths - 1.0))
+    _, sigma = Calibration.from_json(card).apply(
+        given, torch.zeros(1, 7, 7, dtype=torch.bool), NOBODY, "modis"
+    )
+    expected = np.interp(np.log1p(lengths), np.log1p(KNOTS), [1.0, 2.0, 4.0])
+    np.testing.assert_allclose(sigma[0, :, 3] / 0.01, expected, rtol=1e-5)
+
+
+def test_of_a_stranger_the_base_alone_counts():
+    given = estimate([5], [6])
+    location, _ = Calibration.from_json(stored()).apply(
+        given, torch.zeros(1, 1, 7, dtype=torch.bool), ~NOBODY, "modis"
+    )
+    np.testing.assert_array_equal(location, given.base)
+
+
+@pytest.mark.parametrize(("reflectance", "strange"), [(0.16, False), (1.5, True)])
+def test_strangeness_is_the_distance_from_the_known(reflectance, strange):
+    centres = {sensor: torch.full((2, bands), reflectance) for sensor, bands in BANDS.items()}
+    found = Calibration.from_json(stored()).strangeness(centres)
+    assert found.shape == (2,)
+    np.testing.assert_allclose(found, abs(np.sqrt(reflectance) - 0.4), atol=1e-6)
+    assert bool((found > 1).all()) is False or strange
+
+
+def test_every_row_of_a_table_is_reached_by_its_own_kind():
+    rows = module.row_of(
+        estimate([0, 0, 1, 900, 3, FAR_DAYS, FAR_DAYS], [0, 0, 1, 900, FAR_DAYS, 7, 700]),
+        torch.zeros(1, 7, 7, dtype=torch.bool).index_fill(1, torch.tensor([0]), True),
+    )
+    assert rows[0, :, 0].tolist() == [
+        module.OBSERVED,
+        module.TRANSLATED,
+        module.BRIDGED + 2,
+        module.BEYOND + module.LONGEST_DAYS,
+        module.BEYOND + 3,
+        module.BEYOND + 7,
+        module.BEYOND + module.LONGEST_DAYS,
+    ]

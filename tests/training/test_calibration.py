@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from openeo_udf_fusion.models.calibration import Calibration
+from openeo_udf_fusion.models.satfusenet import SatFuseNet
+from openeo_udf_fusion.training import calibration as module
+from openeo_udf_fusion.training.calibration import (
+    Rows,
+    fit,
+    gaps,
+    inflate,
+    residuals,
+    shares,
+    table,
+    translated_table,
+)
+
+
+def made_rows(share: float, spread: float, gap: float = 21, count: int = 20_000, seed: int = 0) -> Rows:
+    """The truth lies at a share of the correction, with an error `spread` times what sigma says."""
+    rng = np.random.default_rng(seed)
+    base, correction = rng.uniform(0.1, 0.5, count), rng.normal(0, 0.05, count)
+    truth = base + share * correction + rng.normal(0, 0.01 * spread, count)
+    fields = truth, base, base + correction, np.full(count, 0.01), np.full(count, gap)
+    return Rows(*(each.astype(np.float32) for each in fields))
+
+
+def test_the_share_that_counts_is_found():
+    rows = [made_rows(0.6, 1), made_rows(0.6, 2, seed=1)]
+    np.testing.assert_allclose(shares(rows, [np.ones(20_000)] * 2), 0.6, atol=0.01)
+
+
+def test_a_correction_that_only_harms_is_left_out():
+    rows = [made_rows(-0.3, 1)] * 2
+    np.testing.assert_array_equal(shares(rows, [np.ones(20_000)] * 2), 0)
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.0, 3.0])
+def test_inflation_makes_intervals_hold_what_they_say(spread):
+    rows = made_rows(1.0, spread)
+    factor = inflate(rows, 1.0, np.ones(20_000))
+    assert factor == pytest.approx(spread, rel=0.03)
+    fresh = made_rows(1.0, spread, seed=1)
+    held = np.abs(fresh.truth - fresh.location) <= module.CENTRAL_80 * factor * fresh.sigma
+    assert held.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_gap_counts_at_its_own_knot():
+    rows = module.stack([made_rows(1.0, 1.0, gap=6), made_rows(0.2, 3.0, gap=81)])
+    found = table([rows, rows])
+    knots = list(module.GAP_DAYS)
+    short, long = knots.index(6), knots.index(81)
+    np.testing.assert_allclose(found["share"][short], 1.0, atol=0.02)
+    np.testing.assert_allclose(found["share"][long], 0.2, atol=0.02)
+    np.testing.assert_allclose(found["inflation"][short], 1.0, rtol=0.04)
+    np.testing.assert_allclose(found["inflation"][long], 3.0, rtol=0.04)
+
+
+def test_a_translation_is_corrected_only_where_it_pays():
+    rng = np.random.default_rng(0)
+    useless = made_rows(0.0, 1)._replace(
+        location=made_rows(0.0, 1).base + rng.normal(0, 1e-4, 20_000).astype("f4")
+    )
+    found = translated_table([made_rows(1.0, 1), useless])
+    assert found["share"][0] == pytest.approx(1.0, abs=0.02)
+    assert found["share"][1] == 0
+
+
+def test_gaps_lie_between_observations():
+    seen = np.zeros((8, 60), bool)
+    seen[:, 5:50] = True
+    hidden = gaps(seen, 12, np.random.default_rng(2))
+    assert (hidden.sum(1) == 12).all()
+    assert not hidden[:, :6].any()
+    assert not hidden[:, 49:].any()
+
+
+def test_what_is_fitted_loads_and_knows_the_training(make_pairs, tiny, monkeypatch):
+    monkeypatch.setattr(module, "HIDDEN_DAYS", (3, 10))
+    model, pairs = SatFuseNet(tiny), make_pairs(pixels=8)
+    found = residuals(model, pairs)
+    assert set(found) == {(s, kind) for s in ("modis", "viirs") for kind in module.KINDS}
+    assert all((rows.gap == 0).all() for rows in found["modis", "translated"])
+    assert all((rows.gap > 0).all() for rows in found["viirs", "bridged"])
+    loaded = Calibration.from_json(fit(model, [found], pairs))
+    centres = model.centres(
+        module.on_grid(series := module.series_of(pairs, np.arange(8)), series, pairs.first_day[:8]).truth
+    )
+    assert float(loaded.strangeness(centres).max()) < 1
+    bright = {sensor: centre + 0.6 for sensor, centre in centres.items()}
+    assert float(loaded.strangeness(bright).min()) > 1
