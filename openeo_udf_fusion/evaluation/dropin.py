@@ -57,9 +57,9 @@ NOTE = (
     "are made from the HLS bands: mixtures of spectra that look like them, seen through each sensor's "
     "response functions, the same mixtures for both; MODIS B5 has no counterpart in HLS and comes from the "
     "spectra alone. VIIRS has assumed noise, MODIS has none. A tower's VIIRS series holds only the clear "
-    "days that HLS saw, far fewer than VIIRS would see. Nothing was measured with real MODIS or VIIRS at these "
-    "towers. The GPP model's own error is much larger than what any of the inputs adds, so that RMSE against "
-    "the towers is a blunt test: look at the departures as well."
+    "days that HLS saw, far fewer than VIIRS would see. Nothing was measured with real MODIS or VIIRS at "
+    "these towers. The GPP model's own error is much larger than what any of the inputs adds, so that RMSE "
+    "against the towers is a blunt test: look at the departures as well."
 )
 NOT_USED = {
     "flux_gpp": "FR-Pue 2007-2012 and US-AR1 2009-2012 have tower GPP and weather but no reflectance; "

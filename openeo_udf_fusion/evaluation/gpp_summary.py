@@ -19,8 +19,8 @@ def summary(certificate: Json) -> str:
     basis = (
         f"{data['towers']} towers at {data['places']} places, {data['rows']} days of "
         f"{data['first_day'][:4]} to {data['last_day'][:4]}, {made['draws']} draws of spectra and noise; "
-        "each place is predicted by a model that never saw it. GPP in gC m-2 d-1; in brackets the 95 % interval "
-        "over places."
+        "each place is predicted by a model that never saw it. GPP in gC m-2 d-1; in brackets the 95 % "
+        "interval over places."
     )
     models = list(dict.fromkeys(row["model"] for row in certificate["scores"]))
     paragraphs = [headline(certificate), basis, *(of_model(certificate, model) for model in models)]
@@ -60,7 +60,9 @@ def of_model(certificate: Json, model: str) -> str:
     ]
     for row in rows("differences"):
         if row["against"] == TRUTH:
-            lines.append(f"With {LABELS[row['input']]}: RMSE {interval(row, 'rmse_difference', 3)}.")
+            lines.append(
+                f"With {LABELS[row['input']]}: RMSE {interval(row, 'rmse_difference', 3)} against MODIS."
+            )
     for row in rows("departures"):
         lines.append(
             f"{capital(LABELS[row['input']])} moves GPP from what MODIS gives by "
