@@ -1,18 +1,40 @@
-"""`openeo-udf-fusion train`: train a model from scratch, or measure one."""
+"""`openeo-udf-fusion train`: train a model, make the pairs it learns from, or collect real ones."""
 
 import argparse
+import getpass
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from openeo_udf_fusion.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    import openeo
+
+    from openeo_udf_fusion.training.collect import Plan
+    from openeo_udf_fusion.training.store import Store
+
+PLATFORMS = ("S-NPP", "NOAA-20", "NOAA-21")
+SENSORS = {"modis": "MOD09GA", "viirs": "VNP09GA"}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser(
-        "train", help="train a model, or measure a trained one", description=__doc__
+        "train", help="train a model, make training pairs, or collect real ones", description=__doc__
     )
-    parser.add_argument("model", choices=["satfusenet"], help="which model")
+    things = parser.add_subparsers(dest="thing", required=True, metavar="WHAT")
+    _add_satfusenet(things)
+    _add_pairs(things)
+    _add_collect(things)
+
+
+def _add_satfusenet(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "train SatFuseNet from scratch, or measure a trained one"
+    parser = subparsers.add_parser("satfusenet", help=about, description=about)
+    parser.set_defaults(act=train_satfusenet)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the training data")
     parser.add_argument(
         "--out",
@@ -41,7 +63,184 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--json", action="store_true", help="print one JSON object, the measured skill")
 
 
+def _add_pairs(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "make semi-real pairs: measured MODIS series, and VIIRS simulated from them"
+    parser = subparsers.add_parser("pairs", help=about, description=about)
+    parser.set_defaults(act=make_pairs)
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder of series and responses"
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="PAIRS", help="folder of the new data set"
+    )
+    parser.add_argument("--variants", type=_positive, default=12, help="samples per pixel; default: 12")
+    parser.add_argument(
+        "--platform",
+        action="append",
+        choices=PLATFORMS,
+        help="of VIIRS; several take turns; default: S-NPP, which leaves the others to test on",
+    )
+    parser.add_argument("--seed", type=int, default=2012, help="default: 2012")
+    parser.add_argument("--spectra", choices=["train", "test"], default="train", help="default: train")
+    parser.add_argument("--overwrite", action="store_true", help="replace the data set that is there")
+    parser.add_argument("--json", action="store_true", help="print one JSON object about the data set")
+
+
+def _add_collect(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "collect real pairs at given points from an openEO backend; goes on where it was interrupted"
+    parser = subparsers.add_parser("collect", help=about, description=about)
+    parser.set_defaults(act=collect_pairs)
+    parser.add_argument("--backend", required=True, metavar="URL")
+    parser.add_argument(
+        "--points", type=Path, required=True, metavar="FILE", help="CSV or GeoJSON: longitude, latitude, ..."
+    )
+    parser.add_argument("--temporal-extent", nargs=2, required=True, metavar=("START", "END"))
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder of the new data set"
+    )
+    for sensor, collection in SENSORS.items():
+        name = sensor.upper()
+        parser.add_argument(
+            f"--{sensor}-collection", default=collection, metavar="ID", help="default: %(default)s"
+        )
+        parser.add_argument(
+            f"--{sensor}-scale",
+            type=float,
+            default=1e-4,
+            metavar="X",
+            help=f"{name} reflectance = stored x scale + offset; default: 0.0001; 1 if it is reflectance",
+        )
+        parser.add_argument(f"--{sensor}-offset", type=float, default=0.0, metavar="X", help="default: 0")
+    parser.add_argument("--platform", choices=PLATFORMS, help="of VIIRS; default: by the collection's name")
+    parser.add_argument(
+        "--product", choices=["nbar", "directional"], help="default: by the name of the MODIS collection"
+    )
+    parser.add_argument("--chunk", type=_positive, default=50, help="points to a job; default: 50")
+    parser.add_argument("--parallel", type=_positive, default=2, help="jobs at a time; default: 2")
+    parser.add_argument(
+        "--user", help="log in with user and password; default: OIDC where the backend has it"
+    )
+    parser.add_argument("--password", help="asked for when it is not given")
+    parser.add_argument("--json", action="store_true", help="print one JSON object about the data set")
+
+
 def run(args: argparse.Namespace) -> int:
+    """Do what was asked for."""
+    status: int = args.act(args)
+    return status
+
+
+def make_pairs(args: argparse.Namespace) -> int:
+    """Simulate pairs and write them."""
+    from tqdm import tqdm
+
+    from openeo_udf_fusion import __version__
+    from openeo_udf_fusion.training import pairs, store
+
+    platforms = args.platform or ["S-NPP"]
+    blocks = pairs.simulate(args.data, platforms, args.variants, args.seed, args.spectra)
+    command = (
+        f"openeo-udf-fusion train pairs --data DIR --output PAIRS --variants {args.variants} "
+        f"--seed {args.seed} --spectra {args.spectra} "
+        + " ".join(f"--platform {platform}" for platform in platforms)
+    )
+    record = {
+        "kind": "semi-real",
+        "made_by": f"openeo-udf-fusion {__version__}: {command}",
+        "platforms": platforms,
+        "variants": args.variants,
+        "seed": args.seed,
+        "spectra": args.spectra,
+    }
+    bar = tqdm(blocks, unit="block", disable=None)
+    written = store.write(bar, args.output, record, overwrite=args.overwrite)
+    return _report(args, written, {})
+
+
+def collect_pairs(args: argparse.Namespace) -> int:
+    """Fetch real pairs and write them; 1 where some of them could not be fetched."""
+    import openeo
+    from tqdm import tqdm
+
+    from openeo_udf_fusion.training.collect import collect
+
+    try:
+        connection = openeo.connect(args.backend)
+        log_in(connection, args.user, args.password)
+        plan = _plan(connection, args)
+    except (openeo.BaseOpenEoException, OSError) as error:
+        raise InvalidParameter(f"backend {args.backend}: {error}") from error
+    with tqdm(unit="job", disable=None) as bar:
+
+        def progress(name: str, done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str(name, refresh=False)
+            bar.update(done - bar.n)
+
+        collected = collect(connection, plan, args.output, parallel=args.parallel, progress=progress)
+    for name, reason in collected.failed.items():
+        print(f"{name} failed: {reason}", file=sys.stderr)
+    if collected.failed:
+        print(f"{len(collected.failed)} jobs failed; the same command tries those again", file=sys.stderr)
+    extra = {"left_out": collected.left_out, "failed": collected.failed}
+    return _report(args, collected.store, extra) or int(bool(collected.failed))
+
+
+def log_in(connection: "openeo.Connection", user: str | None, password: str | None) -> None:
+    """Authenticate: with user and password if given, else by OIDC where the backend offers it."""
+    if user is not None:
+        connection.authenticate_basic(user, password or getpass.getpass(f"password of {user}: "))
+    elif any(provider["type"] == "oidc" for provider in connection.list_auth_providers()):
+        connection.authenticate_oidc()
+
+
+def _plan(connection: "openeo.Connection", args: argparse.Namespace) -> "Plan":
+    from openeo_udf_fusion.training.collect import PLATFORMS as KNOWN
+    from openeo_udf_fusion.training.collect import Plan
+    from openeo_udf_fusion.training.points import read_points
+    from openeo_udf_fusion.training.sampling import choose_format, find_source
+
+    collections = {sensor: getattr(args, f"{sensor}_collection") for sensor in SENSORS}
+    sources = {
+        sensor: find_source(
+            sensor,
+            collection,
+            connection.describe_collection(collection),
+            getattr(args, f"{sensor}_scale"),
+            getattr(args, f"{sensor}_offset"),
+        )
+        for sensor, collection in collections.items()
+    }
+    nbar = collections["modis"].upper().startswith("MCD43")
+    return Plan(
+        points=read_points(args.points),
+        temporal_extent=tuple(args.temporal_extent),
+        sources=sources,
+        platform=args.platform or KNOWN.get(collections["viirs"][:3].upper(), ""),
+        product=args.product or ("nbar" if nbar else "directional"),
+        chunk=args.chunk,
+        format=choose_format(connection.list_file_formats()),
+    )
+
+
+def _report(args: argparse.Namespace, written: "Store", extra: dict[str, Any]) -> int:
+    pixels, samples = len(written.pixels()), len(written.samples)
+    if args.json:
+        counts = {"folder": str(written.folder), "pixels": pixels, "samples": samples}
+        print(json.dumps({**counts, **extra, "record": written.record}, indent=1))
+    else:
+        print(f"wrote {written.folder}: {samples} samples of {pixels} pixels", file=sys.stderr)
+    return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number
+
+
+def train_satfusenet(args: argparse.Namespace) -> int:
     """Train and measure, or only measure."""
     import torch
 

@@ -26,6 +26,7 @@ _FLAGS = {
     "modis": ("state_1km", "day_of_year", *(f"quality_{band}" for band in FUSED_BANDS["modis"])),
     "viirs": ("QF1", "QF2", "QF7", "day_of_year", *(f"quality_{band}" for band in FUSED_BANDS["viirs"])),
 }
+_ENOUGH, _DARKEST = 50, 1e-3
 _MISSING = ["", "NaN", "nan", "null", "None", "NA"]
 
 
@@ -165,7 +166,9 @@ def observations(table: pa.Table, sensor: str, source: Source, points: int) -> c
     stacked = values.reshape(-1, len(labels), 1, points)
     coords = {"t": np.tile(dates, len(values)), "bands": labels}
     cube = xr.DataArray(stacked, dims=cubes.DIMS, coords=coords)
-    return cubes.sensor_arrays(cube, sensor, FUSED_BANDS[sensor])
+    arrays = cubes.sensor_arrays(cube, sensor, FUSED_BANDS[sensor])
+    _require_light(arrays, sensor, source)
+    return arrays
 
 
 def _names(source: Source) -> dict[str, str]:
@@ -190,6 +193,16 @@ def _require_whole(flags: NDArray[np.float64], label: str) -> None:
         raise InvalidCube(
             f"{label} holds {known[known != np.round(known)][0]}, flags are whole numbers: the backend took "
             "the mean of several pixels; sample a collection at its own resolution"
+        )
+
+
+def _require_light(arrays: cubes.SensorArrays, sensor: str, source: Source) -> None:
+    """Refuse values that were scaled twice, of which a few points' few days are enough to be sure."""
+    seen = arrays.values[arrays.valid]
+    if len(seen) >= _ENOUGH and np.quantile(seen, 0.99) < _DARKEST:
+        raise InvalidCube(
+            f"reflectance of {sensor} must be 0-1, 99 % of it is below {np.quantile(seen, 0.99):.2g}: scaled "
+            f"twice? with the scale {source.scale:g} of {source.collection!r}; give its scale, or 1"
         )
 
 

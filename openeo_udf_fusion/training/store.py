@@ -257,7 +257,7 @@ def _require_free(folder: Path, overwrite: bool) -> None:
     if not (folder / SAMPLES_FILE).is_file():
         raise InvalidParameter(f"{folder} holds something else than pairs; choose another folder")
     if not overwrite:
-        raise InvalidParameter(f"{folder} holds pairs already; choose another folder, or overwrite them")
+        raise InvalidParameter(f"{folder} holds pairs already; choose another folder, or overwrite it")
 
 
 @contextmanager
