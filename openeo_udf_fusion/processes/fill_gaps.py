@@ -105,6 +105,7 @@ def fill_gaps(
     result_layers.check_overlap(given, query, support_days)
 
     layers: Layers = {}
+    traces: list[provenance.Trace] = []
     for group in groups:
         arrays = cubes.band_arrays(given, group.sensor, group.labels)
         prediction = _predict(method, given, group, arrays, query_days, result_layers.levels(uncertainty))
@@ -112,15 +113,15 @@ def fill_gaps(
             # A composite's label stands for all its pixels, on whichever day each was taken.
             arrays = cubes.at_labels(arrays, given)
         own = result_layers.of_prediction(prediction, [names[label] for label in group.labels], uncertainty)
-        _limit(own, group, names)
+        _limit(own, group.labels, names)
         if not smooth:
-            values, seen = cubes.on_days(arrays, query_days)
-            for place, label in enumerate(group.labels):
-                kept = (values[:, place], seen[:, place], _limits(label))
-                result_layers.keep_observed(own, names[label], *kept)
-        traced = _refuse(own, arrays, group, names, query_days, method, support_days)
-        _worst(layers, traced)
+            _keep_observed(own, group.labels, names, *cubes.on_days(arrays, query_days))
+        traced = _traced(arrays, query_days, support_days, method)
+        traced = [provenance.refuse_strangers(trace, prediction.strangeness) for trace in traced]
+        _refuse(own, group.labels, names, traced)
         layers |= own
+        traces += traced
+    layers |= _worst(traces)
 
     result = cubes.assemble({band: layers[band] for band in bands}, query, like=cube)
     parameters = {
@@ -236,9 +237,9 @@ def _limits(label: str) -> tuple[float, float] | None:
     return sensors.VALID_REFLECTANCE if cubes.is_reflectance(label) else None
 
 
-def _limit(layers: Layers, group: band_groups.Group, names: Mapping[str, str]) -> None:
+def _limit(layers: Layers, labels: Sequence[str], names: Mapping[str, str]) -> None:
     """Keep estimates of reflectance in the range of a valid one, which a smoother may leave in a gap."""
-    for label in group.labels:
+    for label in labels:
         limits = _limits(label)
         for suffix in ("", *(f"_{name}" for name in result_layers.QUANTILES)):
             layer = layers.get(f"{names[label]}{suffix}")
@@ -246,45 +247,55 @@ def _limit(layers: Layers, group: band_groups.Group, names: Mapping[str, str]) -
                 np.clip(layer, *np.array(limits, np.float32), out=layer)
 
 
+def _keep_observed(
+    layers: Layers, labels: Sequence[str], names: Mapping[str, str], values: cubes.Values, seen: cubes.Mask
+) -> None:
+    """Put the observations back in place."""
+    for place, label in enumerate(labels):
+        kept = values[:, place], seen[:, place], _limits(label)
+        result_layers.keep_observed(layers, names[label], *kept)
+
+
 # --- provenance
 
 
-def _refuse(
-    layers: Layers,
-    arrays: cubes.SensorArrays,
-    group: band_groups.Group,
-    names: Mapping[str, str],
-    query_days: cubes.DayNumbers,
-    method: str,
-    support_days: int,
-) -> provenance.Trace:
-    """Take away the values that are too far from their band's observations; return the worst over bands."""
+def _traced(
+    arrays: cubes.SensorArrays, query_days: cubes.DayNumbers, support_days: int, method: str
+) -> list[provenance.Trace]:
+    """Trace each band alone; bands that were seen alike (the usual case) share one trace."""
     # What a median of a window does not reach, the seasonal cycle fills.
-    reach = 2 * fluxneteo.REACH_DAYS if method == "fluxneteo" else provenance.LONGEST_INTERPOLATED_GAP_DAYS
-    worst: Layers = {}
-    traced: list[tuple[cubes.Mask, provenance.Trace]] = []
-    for place, label in enumerate(group.labels):
+    longest = 2 * fluxneteo.REACH_DAYS if method == "fluxneteo" else provenance.LONGEST_INTERPOLATED_GAP_DAYS
+    traces: list[provenance.Trace] = []
+    for place in range(arrays.values.shape[1]):
+        alike = (p for p in range(place) if np.array_equal(arrays.valid[:, p], arrays.valid[:, place]))
+        first = next(alike, None)
+        if first is not None:
+            traces.append(traces[first])
+            continue
         own = arrays._replace(values=arrays.values[:, [place]], valid=arrays.valid[:, [place]])
-        alike = (trace for valid, trace in traced if np.array_equal(valid, own.valid))
-        found = next(alike, None)
-        if found is None:
-            found = provenance.trace(own, None, (0,), query_days, support_days, reach)
-            traced.append((own.valid, found))
-            _worst(worst, found)
+        traces.append(provenance.trace(own, None, (0,), query_days, support_days, longest))
+    return traces
+
+
+def _refuse(
+    layers: Layers, labels: Sequence[str], names: Mapping[str, str], traces: Sequence[provenance.Trace]
+) -> None:
+    """Take away each band's values where they are refused."""
+    for label, trace in zip(labels, traces, strict=True):
         of_band = {band: layer for band, layer in layers.items() if _is_of(band, names[label])}
-        result_layers.refuse(of_band, found.code == provenance.REFUSED)
-    return provenance.Trace(worst["provenance"].astype(np.uint8), worst["days_to_observation"])
+        result_layers.refuse(of_band, trace.code == provenance.REFUSED)
 
 
 def _is_of(band: str, name: str) -> bool:
     return band == name or band in {f"{name}_{suffix}" for suffix in ("sigma", *result_layers.QUANTILES)}
 
 
-def _worst(layers: Layers, traced: provenance.Trace) -> None:
-    """Join a trace to those that are there: the worst code, the nearest observation."""
-    code, days = traced.code.astype(np.float32), traced.days_to_observation
-    layers["provenance"] = np.fmax(layers.get("provenance", code), code)
-    layers["days_to_observation"] = np.fmin(layers.get("days_to_observation", days), days)
+def _worst(traces: Sequence[provenance.Trace]) -> Layers:
+    """Return the worst code over bands, and the days to the nearest observation of any."""
+    code, days = traces[0].code, traces[0].days_to_observation
+    for trace in traces[1:]:
+        code, days = np.maximum(code, trace.code), np.fmin(days, trace.days_to_observation)
+    return {"provenance": code.astype(np.float32), "days_to_observation": days}
 
 
 # --- attributes
