@@ -1,38 +1,32 @@
 """The drop-in certificate as a section of the report."""
 
-from openeo_udf_fusion.evaluation import page
+from openeo_udf_fusion.evaluation import gpp_figure, gpp_summary, page
 from openeo_udf_fusion.evaluation.page import Cell
 from openeo_udf_fusion.jsontypes import Json
 
 
 def section(found: Json) -> str:
-    """Scores and paired differences of GPP models fed with VIIRS in MODIS's place; of `dropin.certify`."""
-    data, settings = found["data"], found["settings"]
-    if found["usable_without_retraining"]:
-        verdict = "Models trained on MODIS can be fed with synthetic MODIS as they are"
-    else:
-        verdict = "It is not shown that models trained on MODIS can be fed with synthetic MODIS as they are"
+    """What GPP models say of VIIRS in MODIS's place; of `dropin.certify`."""
+    caption = "What replaces MODIS, against MODIS itself: dots with 95 % intervals over places."
     return "".join(
         [
             page.heading(found["title"]),
-            page.paragraph(
-                f"{verdict}: the upper end of the 95 % interval of the loss in RMSE was to stay below "
-                f"{100 * settings['margin']:.0f} % of the RMSE with MODIS itself, for every GPP model."
-            ),
-            page.paragraph(found["note"], note=True),
-            page.paragraph(
-                f"{data['rows']} clear days at {data['towers']} flux towers, {data['first_day']} to "
-                f"{data['last_day']}; no GPP model was trained at the place where it is scored.",
-                note=True,
-            ),
+            *[words(part) for part in gpp_summary.summary(found).split("\n\n")],
+            page.picture(gpp_figure.figure(found), caption),
             scores(found),
             differences(found),
-            page.bullets([f"{name}: {why}." for name, why in found["not_used"].items()]),
+            page.bullets([f"Not used: {name}. {why}." for name, why in found["not_used"].items()]),
             page.bullets(
                 [f"{each['for']}: {each['citation']}, doi:{each['doi']}" for each in found["sources"]]
             ),
         ]
     )
+
+
+def words(part: str) -> str:
+    """A paragraph, or several lines as a list."""
+    lines = part.splitlines()
+    return page.paragraph(part) if len(lines) == 1 else page.paragraph(lines[0]) + page.bullets(lines[1:])
 
 
 def scores(found: Json) -> str:

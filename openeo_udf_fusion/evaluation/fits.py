@@ -26,7 +26,7 @@ def training_pairs(data: Path, series: Series) -> Pairs:
     return pairs.join(list(pairs.simulate(data, ["S-NPP"], 1, SEED, "train", series.row, directional=0.0)))
 
 
-def fit(sample: Pairs, series: Series, parts: int) -> dict[str, dict[str, Method]]:
+def fit(sample: Pairs, series: Series, parts: int, epochs: int) -> dict[str, dict[str, Method]]:
     """Translators by target and name, each pixel with those fitted on the other parts.
 
     Parameters
@@ -37,6 +37,8 @@ def fit(sample: Pairs, series: Series, parts: int) -> dict[str, dict[str, Method
         The pixels that will be scored; their keys say which part each falls into.
     parts
         How many fits there are of each kind.
+    epochs
+        Of the MLP.
     """
     part = np.array(series.keys) % parts
     methods: dict[str, dict[str, Method]] = {}
@@ -44,20 +46,20 @@ def fit(sample: Pairs, series: Series, parts: int) -> dict[str, dict[str, Method
         fitted: list[Mapping[str, Predict]] = []
         for which in range(parts):
             others = sample.of_pixels(series.row[part != which])
-            fitted.append(fit_one(others, source, target))
+            fitted.append(fit_one(others, source, target, epochs))
         methods[target] = {"identity": alike(identity.predict, len(series))} | {
             name: Method([each[name] for each in fitted], part) for name in fitted[0]
         }
     return methods
 
 
-def fit_one(sample: Pairs, source: str, target: str) -> dict[str, Predict]:
+def fit_one(sample: Pairs, source: str, target: str, epochs: int) -> dict[str, Predict]:
     """The fitted translators of one direction."""
     x, y, day = same_day_rows(sample, source, target)
     return {
         "band_linear": band_linear.fit(x, y, identity.partners(target)).predict,
         "ridge": ridge.fit(x, y).predict,
-        "mlp": mlp.fit(x, y, day, seed=SEED).predict,
+        "mlp": mlp.fit(x, y, day, seed=SEED, epochs=epochs).predict,
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion import __version__
-from openeo_udf_fusion.baselines import fluxneteo, linear, seasonal, whittaker
+from openeo_udf_fusion.baselines import fluxneteo, linear, mlp, seasonal, whittaker
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.evaluation import (
     curves,
@@ -25,7 +25,7 @@ from openeo_udf_fusion.evaluation.gaps import GAP_DAYS, REPEATS, SEED
 from openeo_udf_fusion.evaluation.methods import Method, Predict, alike
 from openeo_udf_fusion.evaluation.resampling import RESAMPLES
 from openeo_udf_fusion.evaluation.series import SNOW_RULE, Series
-from openeo_udf_fusion.evaluation.translation import PLATFORMS, Translated
+from openeo_udf_fusion.evaluation.translation import PLATFORMS, PRODUCTS
 from openeo_udf_fusion.evaluation.verdicts import verdicts
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.sensors import FUSED_BANDS
@@ -53,8 +53,8 @@ class Settings:
         Of the paired bootstrap.
     pixels
         At most so many; None for all.
-    parts
-        In how many parts the fitted baselines are cross-fitted.
+    parts, epochs
+        In how many parts the fitted baselines are cross-fitted, and how long the MLP is trained.
     directional_pixels
         Of the real directional scene.
     drop_in_draws
@@ -67,11 +67,14 @@ class Settings:
     resamples: int = RESAMPLES
     pixels: int | None = None
     parts: int = 5
+    epochs: int = mlp.EPOCHS
     directional_pixels: int = 3000
     drop_in_draws: int = 12
 
 
-QUICK = Settings(repeats=2, resamples=2000, pixels=24, parts=2, directional_pixels=200, drop_in_draws=2)
+QUICK = Settings(
+    repeats=2, resamples=2000, pixels=24, parts=2, epochs=4, directional_pixels=200, drop_in_draws=2
+)
 
 
 def evaluate(
@@ -189,21 +192,21 @@ def translations(
     empty |= {"translation_directional": [], "gap_filling_with_viirs": []}
     if not (data / RESPONSES_FILE).is_file():
         return empty | {"translation_not_evaluated": f"the data folder has no {RESPONSES_FILE}"}
-    fitted = fits.fit(fits.training_pairs(data, scored), scored, settings.parts)
+    fitted = fits.fit(fits.training_pairs(data, scored), scored, settings.parts, settings.epochs)
     progress("fitted the translators")
     methods = {target: {**each, MODEL: model} for target, each in fitted.items()}
 
-    def score(product: translation.Product) -> Translated:
-        samples = ((p, translation.held_out_pairs(data, scored, p, product)) for p in PLATFORMS)
-        return translation.evaluate(samples, methods, scored.days, settings.resamples, progress)
-
-    nbar, swath = score("nbar"), score("directional")
+    samples = {product: translation.held_out_pairs(data, scored, product) for product in PRODUCTS}
+    nbar, swath = (
+        translation.evaluate(samples[product], methods, scored.days, settings.resamples, progress)
+        for product in PRODUCTS
+    )
     for direction, cells in nbar.cells.items():
         target = direction.rpartition("_")[2]
         rows = curves.scatter(cells, MODEL, FUSED_BANDS[target], {"direction": direction})
         pictures.setdefault("scatter_translation", []).extend(rows)
         pictures["distributions"].append(curves.distribution(cells, MODEL, {"direction": direction}))
-    beside = translation.companion(translation.held_out_pairs(data, scored, PLATFORMS[0], "nbar"))
+    beside = translation.companion(samples["nbar"][PLATFORMS[0]])
     helped = {"linear": alike(linear.predict, len(scored)), **methods["modis"]}
     rows = []
     for length in settings.gap_days:

@@ -1,6 +1,6 @@
 """Translate either sensor into the other, on pairs of other spectra, responses and places than fits saw."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,7 @@ from openeo_udf_fusion.training.spectra import Platform
 
 PLATFORMS: tuple[Platform, ...] = ("NOAA-20", "NOAA-21")
 Product = Literal["nbar", "directional"]
+PRODUCTS: tuple[Product, ...] = ("nbar", "directional")
 SEED = 77
 NOTE = (
     "VIIRS is made of measured MODIS by spectra that no training mixed and by the responses of NOAA-20 and "
@@ -41,13 +42,20 @@ class Translated:
     cells: dict[str, Cells]
 
 
-def held_out_pairs(data: Path, series: Series, platform: Platform, product: Product) -> Pairs:
-    """One sample of each pixel, in the order of the series; `pixel` counts from 0."""
+def held_out_pairs(data: Path, series: Series, product: Product) -> dict[Platform, Pairs]:
+    """For each platform one sample of each pixel, in the order of the series."""
     share = 1.0 if product == "directional" else 0.0
-    blocks = pairs.simulate(data, [platform], 1, SEED, "test", pixels=series.row, directional=share)
-    found = pairs.join(list(blocks))
-    order = np.argsort(found.pixel, kind="stable")
-    return found.take(order[np.searchsorted(found.pixel[order], series.row)])
+    blocks = pairs.simulate(
+        data, PLATFORMS, len(PLATFORMS), SEED, "test", pixels=series.row, directional=share
+    )
+    both = pairs.join(list(blocks))
+    return {platform: in_order(both.take(both.platform == platform), series) for platform in PLATFORMS}
+
+
+def in_order(sample: Pairs, series: Series) -> Pairs:
+    """The sample of each pixel of the series."""
+    order = np.argsort(sample.pixel, kind="stable")
+    return sample.take(order[np.searchsorted(sample.pixel[order], series.row)])
 
 
 def companion(sample: Pairs) -> Companion:
@@ -72,7 +80,7 @@ def translate(sample: Pairs, methods: Mapping[str, Method], target: str, days: N
 
 
 def evaluate(
-    samples: Iterable[tuple[Platform, Pairs]],
+    samples: Mapping[Platform, Pairs],
     methods: Mapping[str, Mapping[str, Method]],
     days: NDArray[np.int32],
     resamples: int,
@@ -80,7 +88,7 @@ def evaluate(
 ) -> Translated:
     """Score both directions on every platform; `methods` by target, then by name."""
     result = Translated([], [], [], {})
-    for platform, sample in samples:
+    for platform, sample in samples.items():
         for target, source in OTHER.items():
             found = translate(sample, methods[target], target, days)
             found = found.where(found.answered())
