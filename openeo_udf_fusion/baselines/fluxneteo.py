@@ -44,9 +44,11 @@ def estimate(block: Daily, places: Places) -> Estimate:
     for start in range(0, len(places), _ROWS_AT_ONCE):
         found[start : start + _ROWS_AT_ONCE] = window_medians(block, places[start : start + _ROWS_AT_ONCE])
     missing = np.isnan(found)
-    if missing.any():
-        usual = seasonal.cycle(block)[seasonal.day_of_year(block)[places]]
-        np.copyto(found, usual, where=missing)
+    series = np.flatnonzero(missing.any(0))
+    if series.size:
+        part = Daily(block.values[:, series], block.seen[:, series], block.first_day)
+        usual = seasonal.cycle(part)[seasonal.day_of_year(part)[places]]
+        found[:, series] = np.where(missing[:, series], usual, found[:, series])
     near = daily.neighbours(block.seen)
     return Estimate(found, spread.between_neighbours(block, near, places))
 

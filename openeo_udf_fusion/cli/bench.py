@@ -19,18 +19,24 @@ ROWS: Mapping[str, str] = {
     "overhead_cpu_fraction": "share of the cores' time outside the model",
     "peak_rss_mib": "peak memory in MiB",
     "peak_rss_mib_4x_area": "peak memory in MiB, 4 times the area",
+    "series_per_s": "series/s, {}",
+    "series_per_s_one_thread": "series/s, {}, one thread",
+    "series_per_cpu_s": "series per second of a core, {}",
+    "method_series_per_s_one_thread": "series/s, {}, one thread, the method alone",
+    "library_series_per_s": "series/s, whittaker-eilers, one thread",
 }
+"""Where a result is one number for each method, {} is the method."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("bench", help="measure speed and memory of a process", description=__doc__)
-    parser.add_argument("process", choices=["harmonize_modis_viirs"], help="which process")
+    parser.add_argument("process", choices=["harmonize_modis_viirs", "fill_gaps"], help="which process")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument(
         "--size", type=_positive, default=64, metavar="PX", help="side of the cube; default: 64"
     )
-    parser.add_argument("--threads", type=_positive, default=2, help="cores that torch may use; default: 2")
+    parser.add_argument("--threads", type=_positive, default=2, help="cores that may be used; default: 2")
     parser.add_argument("--repeats", type=_positive, default=3, help="turns of each contestant; default: 3")
     parser.add_argument(
         "--whittaker-pixels",
@@ -46,27 +52,45 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="PX",
         help="side of the area whose memory is measured, and that of 4 times as much; default: 128",
     )
-    parser.add_argument("--skip-memory", action="store_true", help="measure speed alone")
+    parser.add_argument(
+        "--skip-memory", action="store_true", help="measure speed alone, as fill_gaps always does"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure a process on a generated year of both sensors."""
-    from openeo_udf_fusion.bench import harmonize_modis_viirs as bench
     from openeo_udf_fusion.demo.sample import write_sample
 
-    area_px = None if args.skip_memory else args.area
-    sizes = bench.Sizes(args.threads, args.repeats, args.whittaker_pixels, area_px)
     with TemporaryDirectory(prefix="openeo_udf_fusion_sample_") as folder:
         _say(f"generating {args.size} x {args.size} pixels of a year ...")
         write_sample(Path(folder), size_px=args.size)
-        results = bench.measure(Path(folder), sizes, _say)
+        measure = {"harmonize_modis_viirs": _harmonize_modis_viirs, "fill_gaps": _fill_gaps}[args.process]
+        results = measure(Path(folder), args)
     print(json.dumps(results) if args.json else table(results))
     return 0
 
 
+def _harmonize_modis_viirs(sample: Path, args: argparse.Namespace) -> Json:
+    from openeo_udf_fusion.bench import harmonize_modis_viirs as bench
+
+    area_px = None if args.skip_memory else args.area
+    sizes = bench.Sizes(args.threads, args.repeats, args.whittaker_pixels, area_px)
+    return bench.measure(sample, sizes, _say)
+
+
+def _fill_gaps(sample: Path, args: argparse.Namespace) -> Json:
+    from openeo_udf_fusion.bench import fill_gaps as bench
+
+    return bench.measure(sample, bench.Sizes(args.threads, args.repeats, args.whittaker_pixels), _say)
+
+
 def table(results: Json) -> str:
     """Lay out the results for a reader."""
-    lines = [f"{results[key]:>10,g}  {text}" for key, text in ROWS.items() if key in results]
+    lines = []
+    for key, text in ROWS.items():
+        found = results.get(key, {})
+        numbers = found if isinstance(found, dict) else {"": found}
+        lines += [f"{number:>10,g}  {text.format(method)}" for method, number in numbers.items()]
     about = [f"{name}: {value}" for name, value in results["circumstances"].items()]
     return "\n".join([*lines, "", *about])
 

@@ -35,7 +35,7 @@ def test_intervals_cover_what_they_promise(length):
     days = np.arange(FIRST, FIRST + 600, dtype=np.int32)
     found = linear.predict({"any": Observations(values, valid, days)}, days, "any")
     inside = np.abs(found.mean - values)[gap] <= 1.2815516 * found.sigma[gap]
-    assert 0.74 < inside.mean() < 0.87
+    assert 0.72 < inside.mean() < 0.89
 
 
 def test_it_grows_with_the_distance_from_observations(make_series):

@@ -30,3 +30,18 @@ def test_sizes_must_be_positive(command):
     done = command("bench", "harmonize_modis_viirs", "--size", 0)
     assert done.status == 2
     assert "above 0" in done.stderr
+
+
+def test_the_speed_of_each_filler_is_one_object(command):
+    done = command("bench", "fill_gaps", "--json", "--size", 8, "--repeats", 1, "--whittaker-pixels", 2)
+    results = json.loads(done.stdout)
+    assert done.status == 0
+    assert set(results["series_per_s"]) == {"linear", "whittaker", "seasonal", "fluxneteo"}
+    assert results["library_series_per_s"] > 0
+
+
+def test_the_table_has_a_row_for_each_filler(command):
+    done = command("bench", "fill_gaps", "--size", 8, "--repeats", 1, "--whittaker-pixels", 2)
+    for method in ("linear", "whittaker", "seasonal", "fluxneteo"):
+        assert f"series/s, {method}\n" in done.stdout
+    assert "whittaker-eilers" in done.stdout
