@@ -4,7 +4,6 @@ import argparse
 import getpass
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     import openeo
 
     from openeo_udf_fusion.training.collect import Plan
+    from openeo_udf_fusion.training.satfusenet import Schedule
     from openeo_udf_fusion.training.store import Store
 
 PLATFORMS = ("S-NPP", "NOAA-20", "NOAA-21")
@@ -27,40 +27,69 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     things = parser.add_subparsers(dest="thing", required=True, metavar="WHAT")
     _add_satfusenet(things)
+    _add_calibrate(things)
     _add_pairs(things)
     _add_collect(things)
 
 
 def _add_satfusenet(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    about = "train SatFuseNet from scratch, or measure a trained one"
+    about = "train SatFuseNet on pairs, or on series from which pairs are made first"
     parser = subparsers.add_parser("satfusenet", help=about, description=about)
     parser.set_defaults(act=train_satfusenet)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of the training data")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="folder of checkpoint, weights and card; default: runs/satfusenet",
+    _add_places(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--fold",
+        type=int,
+        choices=range(5),
+        help="train the network that leaves this fifth of the places out",
+    )
+    which.add_argument(
+        "--folds",
+        action="store_true",
+        help="train the networks of all five folds and the one to ship, and calibrate them",
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, help="how many updates; default: 12000")
+    length.add_argument("--steps", type=_positive, default=7500, help="how many updates; default: 7500")
     length.add_argument("--minutes", type=float, help="as many updates as fit, by a short trial")
     parser.add_argument("--learning-rate", type=float, default=2e-3, help="the highest; default: 0.002")
     parser.add_argument(
-        "--ease", type=float, default=0.5, help="0..1, how much easy cells count in the loss; default: 0.5"
+        "--ease", type=float, default=0.4, help="0..1, how much easy cells count in the loss; default: 0.4"
     )
     parser.add_argument(
         "--start", type=Path, metavar="FILE", help="begin with these weights (safetensors): a second stage"
     )
     parser.add_argument("--seed", type=int, default=2012, help="default: 2012")
-    parser.add_argument("--threads", type=int, default=1, help="of torch; default: 1")
+    parser.add_argument("--threads", type=_positive, default=1, help="of torch; default: 1")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--json", action="store_true", help="print one JSON object: the cards' paths")
+
+
+def _add_calibrate(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    about = "fit how far to trust the networks in a folder: the one to ship and those of its five folds"
+    parser = subparsers.add_parser("calibrate", help=about, description=about)
+    parser.set_defaults(act=calibrate)
+    _add_places(parser)
+    parser.add_argument("--threads", type=_positive, default=1, help="of torch; default: 1")
+    parser.add_argument("--json", action="store_true", help="print one JSON object: the cards' paths")
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--measure",
-        action="store_true",
-        help="train nothing: score on held-out pixels the model in --out, or the shipped one",
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="pairs made by `train pairs` or `train collect`, or a folder of MODIS series and responses, of "
+        "which pairs are made and kept in --out",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object, the measured skill")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs") / "satfusenet",
+        metavar="DIR",
+        help="folder of checkpoints, weights and cards; default: runs/satfusenet",
+    )
 
 
 def _add_pairs(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -241,45 +270,70 @@ def _positive(text: str) -> int:
 
 
 def train_satfusenet(args: argparse.Namespace) -> int:
-    """Train and measure, or only measure."""
+    """Train one network, or all of a campaign."""
     import torch
 
+    from openeo_udf_fusion.training import campaign, folds
+
     torch.set_num_threads(args.threads)
-    skill = measure(args) if args.measure else train(args)
-    if args.json or args.measure:
-        print(json.dumps(skill, indent=1))
-    return 0
+    pairs = campaign.pairs_of(args.data, args.out / "pairs")
+    schedule = schedule_of(args, pairs)
+    wanted = [*range(folds.FOLDS), None] if args.folds else [args.fold]
+    written = [
+        campaign.train_network(
+            pairs,
+            args.out,
+            fold,
+            schedule,
+            command(args, schedule.steps, fold),
+            start=args.start,
+            resume=args.resume,
+        )
+        for fold in wanted
+    ]
+    if args.folds:
+        campaign.calibrate(pairs, args.out)
+    return _told_cards(args, written)
 
 
-def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Score a model on the held-out pixels."""
-    from openeo_udf_fusion.models import cards, weights
-    from openeo_udf_fusion.training.measure import measure as score
+def calibrate(args: argparse.Namespace) -> int:
+    """Calibrate networks that are there."""
+    import torch
 
-    return score(weights.load("satfusenet", folder=args.out or cards.FOLDER), args.data)
+    from openeo_udf_fusion.training import campaign
+
+    torch.set_num_threads(args.threads)
+    pairs = campaign.pairs_of(args.data, args.out / "pairs")
+    return _told_cards(args, campaign.calibrate(pairs, args.out))
 
 
-def train(args: argparse.Namespace) -> dict[str, Any]:
-    """Train, measure, and write weights and card."""
-    from openeo_udf_fusion.training import card, satfusenet
+def schedule_of(args: argparse.Namespace, pairs: "Store") -> "Schedule":
+    """How to train, by the options."""
+    from openeo_udf_fusion.training import campaign, satfusenet
 
-    folder = args.out or Path("runs") / "satfusenet"
-    schedule = satfusenet.Schedule(seed=args.seed, learning_rate=args.learning_rate, ease=args.ease)
+    schedule = satfusenet.Schedule(
+        steps=args.steps, seed=args.seed, learning_rate=args.learning_rate, ease=args.ease
+    )
     if args.minutes:
-        schedule = satfusenet.steps_within(args.minutes, args.data, schedule)
-    elif args.steps:
-        schedule = replace(schedule, steps=args.steps)
-    model, record = satfusenet.train(args.data, folder, schedule, start=args.start, resume=args.resume)
-    skill = card.publish(model, record, command(args, schedule.steps), args.data, folder)
-    if not args.json:
-        print(f"wrote {folder / 'satfusenet.json'} and its weights")
-    return skill
+        samples, watched = campaign.samples_of(pairs, args.fold, schedule.seed)
+        schedule = satfusenet.steps_within(args.minutes, samples, watched, schedule)
+    return schedule
 
 
-def command(args: argparse.Namespace, steps: int) -> str:
+def command(args: argparse.Namespace, steps: int, fold: int | None) -> str:
     """The command that trains the same once more, without this machine's folders."""
     options = (
         f"--steps {steps} --learning-rate {args.learning_rate:g} --ease {args.ease:g} --seed {args.seed}"
     )
     begin = f" --start {args.start.name}" if args.start else ""
-    return f"openeo-udf-fusion train satfusenet --data DIR {options}{begin}"
+    which = "" if fold is None else f" --fold {fold}"
+    return f"openeo-udf-fusion train satfusenet --data DIR {options}{which}{begin}"
+
+
+def _told_cards(args: argparse.Namespace, written: list[Path]) -> int:
+    if args.json:
+        print(json.dumps({"cards": [str(card) for card in written]}))
+    else:
+        for card in written:
+            print(f"wrote {card} and its weights", file=sys.stderr)
+    return 0

@@ -1,8 +1,9 @@
 """How far to trust a network: how much of its correction counts, how wide its intervals are, whom it knows.
 
-Fitted on places that no training saw and stored in the model's card. Per band, by the way a value came about:
-observed on the day, translated from the other sensor on the day, bridged between two observations (by the
-days from one to the other), or beyond the last one (by the days to it).
+Fitted on places that no training saw and stored in the model's card. Per band, by the way a value came
+about: observed on the day, translated from the other sensor on the day, bridged between two observations (by
+the days from one to the other), or beyond the last one (by the days to it). And however sure the network is:
+where a pixel's own observations jump about from one to the next, the next one may do so too.
 """
 
 import math
@@ -15,6 +16,8 @@ from torch import Tensor
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, Grid
 
+NEIGHBOURHOOD_DAYS = 34
+"""Two steps of a 16-day composite, and two days to spare."""
 LONGEST_DAYS = 400
 """Longer gaps count as this long."""
 OBSERVED, TRANSLATED, BRIDGED, BEYOND = 0, 1, 2, 2 + LONGEST_DAYS + 1
@@ -31,6 +34,8 @@ class Calibration:
     share, inflation
         By target sensor, (rows, bands): the part of the network's correction of the base that counts, 0-1,
         and the factor of its spread.
+    floor
+        By target sensor, (bands,): sigma is at least so many times the pixel's restlessness.
     centre, whitening, limit
         Mean and whitening (features, features) of what the training's pixels looked like, and the distance
         beyond which a pixel is unlike any of them.
@@ -38,6 +43,7 @@ class Calibration:
 
     share: Mapping[str, Tensor]
     inflation: Mapping[str, Tensor]
+    floor: Mapping[str, Tensor]
     centre: Tensor
     whitening: Tensor
     limit: float
@@ -50,6 +56,7 @@ class Calibration:
         return cls(
             share={s: unfold(table, "share", stored["gap_days"]) for s, table in tables.items()},
             inflation={s: unfold(table, "inflation", stored["gap_days"]) for s, table in tables.items()},
+            floor={s: torch.tensor(table["floor"]) for s, table in tables.items()},
             centre=torch.tensor(known["centre"]),
             whitening=torch.tensor(known["whitening"]),
             limit=float(known["limit"]),
@@ -60,6 +67,7 @@ class Calibration:
         return Calibration(
             {s: t.to(device) for s, t in self.share.items()},
             {s: t.to(device) for s, t in self.inflation.items()},
+            {s: t.to(device) for s, t in self.floor.items()},
             self.centre.to(device),
             self.whitening.to(device),
             self.limit,
@@ -77,12 +85,30 @@ class Calibration:
         if bool(strange.any()):
             part = torch.where(strange[:, None, None], 0.0, part)
         location = estimate.base + part * (estimate.location - estimate.base)
-        return location, estimate.sigma * inflation.flatten()[cell]
+        least = self.floor[target] * restlessness(estimate.series)
+        return location, torch.maximum(estimate.sigma * inflation.flatten()[cell], least)
 
     def strangeness(self, centres: Mapping[str, Tensor]) -> Tensor:
         """How unlike the training's a pixel is (p,): above 1 it is beyond all of them."""
         distance: Tensor = ((looks(centres) - self.centre) @ self.whitening).norm(dim=-1)
         return distance / (self.limit * math.sqrt(len(self.centre)))
+
+
+def restlessness(series: Grid) -> Tensor:
+    """How far (p, 1, b) a pixel's observations lie from the line between their neighbours: the median.
+
+    Observations with neighbours more than `NEIGHBOURHOOD_DAYS` apart do not count; zero where none is left.
+    """
+    days = series.values.shape[1]
+    day = torch.arange(days, device=series.values.device)[:, None]
+    before = torch.where(series.valid, day, -1).cummax(1).values[:, :-2]
+    after = torch.where(series.valid, day, days).flip(1).cummin(1).values.flip(1)[:, 2:]
+    usable = series.valid[:, 1:-1] & (before >= 0) & (after < days) & (after - before <= NEIGHBOURHOOD_DAYS)
+    start = series.values.gather(1, before.clamp(min=0))
+    end = series.values.gather(1, after.clamp(max=days - 1))
+    fraction = (day[1:-1] - before) / (after - before)
+    off = (series.values[:, 1:-1] - torch.lerp(start, end, fraction)).abs()
+    return torch.where(usable, off, torch.nan).nanmedian(1, keepdim=True).values.nan_to_num(0.0)
 
 
 def looks(centres: Mapping[str, Tensor]) -> Tensor:

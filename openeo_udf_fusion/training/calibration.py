@@ -3,7 +3,8 @@
 Two tables over the ways a value comes about (models/calibration.py): the share of the correction that counts
 is the least-squares one, so that the base, the simple method, comes through where the network knows no
 better; the inflation makes the central 80 % interval hold 80 % (split conformal prediction on scaled
-residuals, Lei et al. 2018, doi:10.1080/01621459.2017.1307116, smoothed over neighbouring gap lengths).
+residuals, Lei et al. 2018, doi:10.1080/01621459.2017.1307116, smoothed over neighbouring gap lengths). The
+floor does so where both sensors are directional products, whose restlessness the inflation knows nothing of.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models.calibration import looks
+from openeo_udf_fusion.models.calibration import looks, restlessness
 from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, SatFuseNet
 from openeo_udf_fusion.training.batches import Series, on_grid, query_positions, series_of
+from openeo_udf_fusion.training.masks import sparse_days
 from openeo_udf_fusion.training.pairs import Pairs
+from openeo_udf_fusion.training.translation import ALIKE
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -25,11 +28,11 @@ GAP_DAYS = (2, 6, 11, 21, 41, 81, 161)
 """Knots: days from the observation before to the one after, or to the nearest where one side has none."""
 HIDDEN_DAYS = (1, 3, 5, 10, 20, 40, 80, 160)
 KINDS = ("translated", "bridged", "beyond")
+COMPOSITE_DAYS = (1, 4, 8, 16)
+"""Directional products come daily, or as composites that take one day out of so many."""
 REPEATS = 3
 SAMPLES_PER_PIXEL = 2
 CENTRAL_80 = 1.2815516
-LEAST_GAIN = 0.02
-"""A correction of a same-day translation must lower the error by this part, or it is left out."""
 LOOKS_NOISE = 0.03
 """Spread added to every direction of what pixels look like, in roots of reflectance."""
 LIMIT_MARGIN = 1.25
@@ -38,13 +41,14 @@ SEED = 4711
 
 
 class Rows(NamedTuple):
-    """Cells of one band: truth, base, network's location and sigma, and the gap in days; all (n,)."""
+    """Cells of one band, all (n,): truth, base, network's location and sigma, gap in days, restlessness."""
 
     truth: Floats
     base: Floats
     location: Floats
     sigma: Floats
     gap: Floats
+    restless: Floats
 
 
 Residuals = dict[tuple[str, str], list[Rows]]
@@ -53,23 +57,24 @@ Residuals = dict[tuple[str, str], list[Rows]]
 
 @torch.no_grad()
 def residuals(model: SatFuseNet, pairs: Pairs) -> Residuals:
-    """What a network says inside artificial gaps of NBAR series that it did not see."""
+    """What a network says where values are hidden of series that it did not see."""
     rng = np.random.default_rng(SEED)
-    chosen = some_samples(pairs, rng)
     found: dict[tuple[str, str], list[list[Rows]]] = {}
-    for start in range(0, len(chosen), BATCH):
-        truth = series_of(pairs, chosen[start : start + BATCH])
-        days = pairs.first_day[chosen[start : start + BATCH]].astype(np.int64)
-        for target in OTHER:
-            for kind, inputs, hidden in situations(truth, target, rng):
-                rows = ask(model, inputs, truth, days, target, hidden)
-                found.setdefault((target, kind), []).append(rows)
+    for product, ways in (("nbar", situations), ("directional", composites)):
+        chosen = some_samples(pairs, product, rng)
+        for start in range(0, len(chosen), BATCH):
+            truth = series_of(pairs, chosen[start : start + BATCH])
+            days = pairs.first_day[chosen[start : start + BATCH]].astype(np.int64)
+            for target in OTHER:
+                for kind, inputs, hidden in ways(truth, target, rng):
+                    rows = ask(model, inputs, truth, days, target, hidden)
+                    found.setdefault((target, kind), []).append(rows)
     return {key: [stack(parts) for parts in zip(*lists, strict=True)] for key, lists in found.items()}
 
 
-def some_samples(pairs: Pairs, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A few NBAR samples of each place."""
-    order = rng.permutation(np.flatnonzero(pairs.product == "nbar"))
+def some_samples(pairs: Pairs, product: str, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A few samples of each place and of one product."""
+    order = rng.permutation(np.flatnonzero(pairs.product == product))
     _, first = np.unique(pairs.pixel[order], return_index=True)
     rest = np.delete(order, first)
     _, second = np.unique(pairs.pixel[rest], return_index=True)
@@ -100,6 +105,20 @@ def situations(truth: Series, target: str, rng: np.random.Generator) -> Iterator
         )
 
 
+def composites(truth: Series, target: str, rng: np.random.Generator) -> Iterator[tuple[str, Series, Bools]]:
+    """Directional products, daily or composed, of which a third of the days is asked for."""
+    values, valid = truth[target]
+    other_values, other_valid = truth[OTHER[target]]
+    for period in COMPOSITE_DAYS:
+        taken = np.stack([sparse_days(rng, valid.shape[1], period) for _ in valid])
+        hidden = taken & (rng.uniform(size=taken.shape) < 1 / 3)
+        shown = {
+            target: (values, valid & (taken & ~hidden)[..., None]),
+            OTHER[target]: (other_values, np.zeros_like(other_valid)),
+        }
+        yield "directional", shown, hidden
+
+
 def gaps(seen: Bools, length: int, rng: np.random.Generator) -> Bools:
     """One gap a pixel (p, t), observed before and after it."""
     hidden = np.zeros_like(seen)
@@ -121,7 +140,8 @@ def ask(
     values, valid = truth[target]
     before, after = estimate.days_before.numpy(), estimate.days_after.numpy()
     gap = np.where(np.maximum(before, after) >= FAR_DAYS, np.minimum(before, after), before + after)
-    fields = values, estimate.base.numpy(), estimate.location.numpy(), estimate.sigma.numpy(), gap
+    restless = np.broadcast_to(restlessness(estimate.series).numpy(), values.shape)
+    fields = values, *(e.numpy() for e in (estimate.base, estimate.location, estimate.sigma)), gap, restless
     only_translated = inputs[target][1].sum() == 0
     asked = valid & hidden[..., None] & ((before == 0) if only_translated else (gap < FAR_DAYS))
     return [
@@ -149,44 +169,49 @@ def fit(model: SatFuseNet, others: Sequence[Residuals], seen: Pairs) -> Json:
     """
     calibration: Json = {
         "method": "share: least squares on the base; inflation: conformal, central 80 %; by days of the gap",
-        "fitted_on": "places that the networks asked did not see, in artificial gaps of NBAR series",
+        "fitted_on": "places that the networks asked did not see, in artificial gaps of NBAR series; "
+        "the floor on directional series",
         "gap_days": list(GAP_DAYS),
         "pixels": acquaintance(model, seen),
     }
     for target in OTHER:
-        tables: Json = {}
-        for kind in KINDS:
-            rows = [stack(parts) for parts in zip(*(each[target, kind] for each in others), strict=True)]
-            tables[kind] = translated_table(rows) if kind == "translated" else table(rows)
-        bands = len(model.config.bands(target))
-        tables["observed"] = {"share": [1.0] * bands, "inflation": [1.0] * bands}
+        together = {
+            kind: [stack(parts) for parts in zip(*(each[target, kind] for each in others), strict=True)]
+            for kind in (*KINDS, "directional")
+        }
+        bands = model.config.bands(target)
+        floor = [float(np.median([least_sigma(rows) for rows in together["directional"]]))] * len(bands)
+        alike = [target == "viirs" and name in ALIKE[target] for name in bands]
+        tables: Json = {
+            "floor": rounded(floor),
+            "translated": translated_table(together["translated"], floor, alike),
+        }
+        for kind in ("bridged", "beyond"):
+            tables[kind] = table(together[kind], floor)
+        tables["observed"] = {"share": [1.0] * len(bands), "inflation": [1.0] * len(bands)}
         calibration[target] = tables
     return calibration
 
 
-def translated_table(rows: Sequence[Rows]) -> Json:
-    """Share and inflation of each band (bands,) for the day on which the other sensor observed."""
+def translated_table(rows: Sequence[Rows], floor: Sequence[float], alike: Sequence[bool]) -> Json:
+    """Share and inflation of each band (bands,) for the day on which the other sensor observed.
+
+    Bands that are `alike` in both sensors pass as they are.
+    """
     everything = [np.ones_like(each.gap) for each in rows]
-    share = shares(rows, everything)
-    for band, each in enumerate(rows):
-        without = np.square(each.base - each.truth).mean()
-        moved = each.base + share[band] * (each.location - each.base)
-        if np.sqrt(np.square(moved - each.truth).mean() / without) > 1 - LEAST_GAIN:
-            share[band] = 0.0
-    inflation = [inflate(each, part, np.ones_like(each.gap)) for each, part in zip(rows, share, strict=True)]
+    share = np.where(alike, 0.0, shares(rows, everything))
+    inflation = [inflate(*each) for each in zip(rows, share, everything, floor, strict=True)]
     return {"share": rounded(share), "inflation": rounded(inflation)}
 
 
-def table(rows: Sequence[Rows]) -> Json:
+def table(rows: Sequence[Rows], floor: Sequence[float]) -> Json:
     """Share and inflation (knots, bands) by the length of the gap."""
     share, inflation = [], []
     for knot in range(len(GAP_DAYS)):
         weights = [hat(each.gap, knot) for each in rows]
         parts = shares(rows, weights)
         share.append(rounded(parts))
-        inflation.append(
-            rounded([inflate(each, part, w) for each, part, w in zip(rows, parts, weights, strict=True)])
-        )
+        inflation.append(rounded([inflate(*each) for each in zip(rows, parts, weights, floor, strict=True)]))
     return {"share": share, "inflation": inflation}
 
 
@@ -210,15 +235,33 @@ def shares(rows: Sequence[Rows], weights: Sequence[Floats]) -> NDArray[np.float6
     return np.asarray(np.clip((wanted + pull * common) / np.maximum(made + pull, 1e-9), 0.0, 1.0))
 
 
-def inflate(rows: Rows, share: float, weight: Floats) -> float:
-    """The factor of sigma with which the central 80 % interval holds 80 % of the weighted cells."""
-    location = rows.base + share * (rows.location - rows.base)
-    ratio = np.abs(rows.truth - location) / (CENTRAL_80 * rows.sigma)
-    order = np.argsort(ratio)
+def inflate(rows: Rows, share: float, weight: Floats, floor: float) -> float:
+    """The factor of sigma with which the central 80 % interval holds 80 % of the weighted cells.
+
+    Cells that the floor holds already need no factor.
+    """
+    error = np.abs(rows.truth - rows.base - share * (rows.location - rows.base)) / CENTRAL_80
+    needed = np.where(error <= floor * rows.restless, 0, error / rows.sigma)
+    return quantile(needed, weight)
+
+
+def least_sigma(rows: Rows) -> float:
+    """How many times the restlessness the spread must be for the central 80 % interval to hold 80 %.
+
+    Cells that the network's own spread holds already need none.
+    """
+    error = np.abs(rows.truth - rows.location) / CENTRAL_80
+    needed = np.where(error <= rows.sigma, 0, error / np.maximum(rows.restless, 1e-4))
+    return quantile(needed, np.ones_like(needed), low=0.0)
+
+
+def quantile(needed: Floats, weight: Floats, low: float = 0.3) -> float:
+    """The factor that is enough for 80 % of the weight; 1 where nothing has any."""
+    order = np.argsort(needed)
     total = np.cumsum(weight[order], dtype=np.float64)
     if not total.size or total[-1] < 1:
         return 1.0
-    return float(np.clip(ratio[order][np.searchsorted(total, 0.8 * total[-1])], 0.3, 10.0))
+    return float(np.clip(needed[order][np.searchsorted(total, 0.8 * total[-1])], low, 10.0))
 
 
 @torch.no_grad()

@@ -77,6 +77,12 @@ def folder_of(out: Path, fold: int | None) -> Path:
     return out if fold is None else out / "folds" / str(fold)
 
 
+def samples_of(pairs: store.Store, fold: int | None, seed: int) -> tuple[store.Pool, Pairs]:
+    """Samples to train a fold's network on, and those of the places that it is watched by."""
+    parts = split_of(pairs, fold)
+    return pairs.pool(parts.train, memory_bytes=MEMORY_BYTES, seed=seed), samples(pairs, parts.validation)
+
+
 def train_network(
     pairs: store.Store,
     out: Path,
@@ -88,12 +94,10 @@ def train_network(
     resume: bool = False,
 ) -> Path:
     """Train the network of a fold or the one to ship, write it with its card, and return the card's path."""
-    parts = split_of(pairs, fold)
-    watched = pairs.read(np.isin(pairs.samples.pixel, parts.validation))
-    pool = pairs.pool(parts.train, memory_bytes=MEMORY_BYTES, seed=schedule.seed)
+    pool, watched = samples_of(pairs, fold, schedule.seed)
     folder = folder_of(out, fold)
     model, record = train(pool, watched, folder, schedule, start=start, resume=resume)
-    training = training_record(pairs.record, parts, record, command)
+    training = training_record(pairs.record, split_of(pairs, fold), record, command)
     return card.write(model, training, {}, {}, folder)
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import save
 
 from openeo_udf_fusion import __version__
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.models.cards import MLM_SCHEMA, SHA256_MULTIHASH
 from openeo_udf_fusion.models.satfusenet import OTHER, Config, SatFuseNet
 
@@ -66,6 +67,7 @@ def write_card(card: Json, folder: Path) -> Path:
     text = json.dumps(card, indent=1, ensure_ascii=False)
     text = re.sub(r"\[\s+[-\d][^\[\]{}\"]*?\]", lambda numbers: "".join(numbers[0].split()), text)
     replace_bytes(file, (text + "\n").encode())
+    cards.read.cache_clear()
     return file
 
 

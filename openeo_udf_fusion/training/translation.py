@@ -1,5 +1,6 @@
 """Calibrate the linear translations that the network starts from: per band the simplest that does."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,10 @@ Floats = NDArray[np.float64]
 ROWS = 200_000
 WORTH = 0.99
 """A more complex translation is taken when it brings the error on other places below this share."""
+ALIKE = {"modis": ("B4",), "viirs": ("I1", "M4")}
+"""Bands that pass as they are: the centres of I1 and M4 differ as much between S-NPP (638, 551 nm) and its
+successors (643, 556 nm) as from MODIS's B1 and B4 (646, 554 nm), so that what would correct one platform
+harms the next. B1 has M5 beside I1 to be made from."""
 
 
 class Linear(NamedTuple):
@@ -37,7 +42,8 @@ def calibrate(model: SatFuseNet, pairs: Pairs) -> None:
     for target, source in OTHER.items():
         merge = model.merge_into(target)
         merge.climatology.copy_(torch.from_numpy(series[target].mean(0)))
-        set_translation(merge, series[source], series[target], weight, half)
+        alike = [name in ALIKE[target] for name in model.config.bands(target)]
+        set_translation(merge, series[source], series[target], weight, half, alike)
 
 
 def same_days(pairs: Pairs) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
@@ -66,7 +72,12 @@ def halves(pairs: Pairs) -> NDArray[np.bool_]:
 
 
 def set_translation(
-    merge: Merge, source: Floats, target: Floats, weight: Floats, half: NDArray[np.bool_]
+    merge: Merge,
+    source: Floats,
+    target: Floats,
+    weight: Floats,
+    half: NDArray[np.bool_],
+    alike: Sequence[bool],
 ) -> None:
     """Choose and set the translation of each band, and the one for when only the partner band is there."""
     translation = merge.translate
@@ -79,7 +90,7 @@ def set_translation(
             ]
         fits = candidates(source, target[:, band], weight, partner)
         best = 0
-        for more in (1, 2):
+        for more in () if alike[band] else (1, 2):
             best = more if np.sqrt(errors[more] / errors[best]) < WORTH else best
         chosen, alone = fits[best], fits[min(best, 1)]
         translation.weight[band] = torch.from_numpy(chosen.weight)

@@ -4,7 +4,7 @@ import torch
 
 from openeo_udf_fusion.models import calibration as module
 from openeo_udf_fusion.models.calibration import Calibration
-from openeo_udf_fusion.models.satfusenet import FAR_DAYS, Estimate
+from openeo_udf_fusion.models.satfusenet import FAR_DAYS, Estimate, Grid
 
 KNOTS = [2, 11, 81]
 BANDS = {"modis": 7, "viirs": 8}
@@ -24,6 +24,7 @@ def stored(share: float = 0.5, inflation: float = 2.0) -> dict:
             "translated": alike,
             "bridged": over_days,
             "beyond": over_days,
+            "floor": [1.5] * bands,
         }
     return found
 
@@ -35,7 +36,8 @@ def estimate(before: list[float], after: list[float]) -> Estimate:
         return torch.tensor(values)[None, :, None].expand(1, -1, 7)
 
     base = torch.full((1, len(before), 7), 0.2)
-    return Estimate(base + 0.1, base * 0 + 0.01, base, spread(before), spread(after))
+    still = Grid(torch.zeros(1, 40, 7), torch.ones(1, 40, 7, dtype=torch.bool))
+    return Estimate(base + 0.1, base * 0 + 0.01, base, spread(before), spread(after), still)
 
 
 NOBODY = torch.tensor([False])
@@ -93,3 +95,35 @@ def test_every_row_of_a_table_is_reached_by_its_own_kind():
         module.BEYOND + 7,
         module.BEYOND + module.LONGEST_DAYS,
     ]
+
+
+def test_a_line_is_at_rest_however_steep_and_sparse():
+    values = torch.linspace(0, 1, 60)[None, :, None].expand(1, -1, 2)
+    valid = torch.zeros(1, 60, 2, dtype=torch.bool)
+    valid[:, ::7, 0] = valid[:, 3:30, 1] = True
+    np.testing.assert_allclose(module.restlessness(Grid(values, valid)), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("every", [1, 8, 16])
+def test_noise_is_unrest_at_any_step(every):
+    values = torch.normal(0.2, 0.02, (1, 16_000, 1), generator=torch.manual_seed(0))
+    valid = torch.zeros_like(values, dtype=torch.bool)
+    valid[:, ::every] = True
+    expected = 0.6745 * np.sqrt(1.5) * 0.02
+    assert float(module.restlessness(Grid(values, valid))) == pytest.approx(expected, rel=0.1)
+
+
+def test_too_few_or_far_observations_tell_nothing():
+    valid = torch.zeros(1, 200, 1, dtype=torch.bool)
+    valid[:, ::40] = True
+    assert float(module.restlessness(Grid(torch.rand(1, 200, 1), valid))) == 0
+
+
+def test_the_spread_is_no_less_than_the_pixels_unrest():
+    given = estimate([5], [6])
+    values = torch.tensor([0.2, 0.3] * 20)[None, :, None].expand(1, -1, 7)
+    given = given._replace(series=given.series._replace(values=values))
+    _, sigma = Calibration.from_json(stored()).apply(
+        given, torch.zeros(1, 1, 7, dtype=torch.bool), NOBODY, "modis"
+    )
+    np.testing.assert_allclose(sigma, 1.5 * 0.1, rtol=1e-5)

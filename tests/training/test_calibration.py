@@ -9,6 +9,7 @@ from openeo_udf_fusion.training.calibration import (
     fit,
     gaps,
     inflate,
+    least_sigma,
     residuals,
     shares,
     table,
@@ -17,11 +18,11 @@ from openeo_udf_fusion.training.calibration import (
 
 
 def made_rows(share: float, spread: float, gap: float = 21, count: int = 20_000, seed: int = 0) -> Rows:
-    """The truth lies at a share of the correction, with an error `spread` times what sigma says."""
+    """The truth lies at a share of the correction, off by `spread` times what sigma says; no unrest."""
     rng = np.random.default_rng(seed)
     base, correction = rng.uniform(0.1, 0.5, count), rng.normal(0, 0.05, count)
     truth = base + share * correction + rng.normal(0, 0.01 * spread, count)
-    fields = truth, base, base + correction, np.full(count, 0.01), np.full(count, gap)
+    fields = truth, base, base + correction, np.full(count, 0.01), np.full(count, gap), np.zeros(count)
     return Rows(*(each.astype(np.float32) for each in fields))
 
 
@@ -38,7 +39,7 @@ def test_a_correction_that_only_harms_is_left_out():
 @pytest.mark.parametrize("spread", [0.5, 1.0, 3.0])
 def test_inflation_makes_intervals_hold_what_they_say(spread):
     rows = made_rows(1.0, spread)
-    factor = inflate(rows, 1.0, np.ones(20_000))
+    factor = inflate(rows, 1.0, np.ones(20_000), floor=1.0)
     assert factor == pytest.approx(spread, rel=0.03)
     fresh = made_rows(1.0, spread, seed=1)
     held = np.abs(fresh.truth - fresh.location) <= module.CENTRAL_80 * factor * fresh.sigma
@@ -47,7 +48,7 @@ def test_inflation_makes_intervals_hold_what_they_say(spread):
 
 def test_a_gap_counts_at_its_own_knot():
     rows = module.stack([made_rows(1.0, 1.0, gap=6), made_rows(0.2, 3.0, gap=81)])
-    found = table([rows, rows])
+    found = table([rows, rows], [1.0, 1.0])
     knots = list(module.GAP_DAYS)
     short, long = knots.index(6), knots.index(81)
     np.testing.assert_allclose(found["share"][short], 1.0, atol=0.02)
@@ -56,14 +57,21 @@ def test_a_gap_counts_at_its_own_knot():
     np.testing.assert_allclose(found["inflation"][long], 3.0, rtol=0.04)
 
 
-def test_a_translation_is_corrected_only_where_it_pays():
+def test_bands_that_are_alike_pass_as_they_are():
+    found = translated_table([made_rows(0.8, 1), made_rows(0.8, 1)], [0.0, 0.0], [False, True])
+    assert found["share"] == [pytest.approx(0.8, abs=0.02), 0]
+
+
+@pytest.mark.parametrize("unrest", [0.01, 0.03])
+def test_the_floor_holds_what_the_networks_own_spread_does_not(unrest):
     rng = np.random.default_rng(0)
-    useless = made_rows(0.0, 1)._replace(
-        location=made_rows(0.0, 1).base + rng.normal(0, 1e-4, 20_000).astype("f4")
-    )
-    found = translated_table([made_rows(1.0, 1), useless])
-    assert found["share"][0] == pytest.approx(1.0, abs=0.02)
-    assert found["share"][1] == 0
+    quiet = made_rows(1.0, 0.0)
+    error = rng.normal(0, unrest, 20_000).astype(np.float32)
+    restless = quiet._replace(truth=quiet.location + error, restless=np.full_like(error, 0.8 * unrest))
+    factor = least_sigma(restless)
+    held = np.abs(error) <= module.CENTRAL_80 * np.maximum(quiet.sigma, factor * 0.8 * unrest)
+    assert held.mean() == pytest.approx(0.8, abs=0.01)
+    assert least_sigma(made_rows(1.0, 0.5)) == 0
 
 
 def test_gaps_lie_between_observations():
@@ -76,10 +84,11 @@ def test_gaps_lie_between_observations():
 
 
 def test_what_is_fitted_loads_and_knows_the_training(make_pairs, tiny, monkeypatch):
-    monkeypatch.setattr(module, "HIDDEN_DAYS", (3, 10))
+    for name, value in {"HIDDEN_DAYS": (3, 10), "COMPOSITE_DAYS": (1, 8), "REPEATS": 1}.items():
+        monkeypatch.setattr(module, name, value)
     model, pairs = SatFuseNet(tiny), make_pairs(pixels=8)
     found = residuals(model, pairs)
-    assert set(found) == {(s, kind) for s in ("modis", "viirs") for kind in module.KINDS}
+    assert set(found) == {(s, kind) for s in ("modis", "viirs") for kind in (*module.KINDS, "directional")}
     assert all((rows.gap == 0).all() for rows in found["modis", "translated"])
     assert all((rows.gap > 0).all() for rows in found["viirs", "bridged"])
     loaded = Calibration.from_json(fit(model, [found], pairs))
