@@ -22,7 +22,7 @@ from openeo_udf_fusion.models.series import Observations, Prediction
 
 HALF_WINDOWS_DAYS = (2, 5, 10, 20)
 REACH_DAYS = HALF_WINDOWS_DAYS[-1]
-_ROWS_AT_ONCE = 64
+_CELLS_AT_ONCE = 1 << 14
 
 
 def predict(
@@ -40,9 +40,7 @@ def predict(
 
 def estimate(block: Daily, places: Places) -> Estimate:
     """Estimate the series of a block at some of its days."""
-    found = np.empty((len(places), block.seen.shape[1]))
-    for start in range(0, len(places), _ROWS_AT_ONCE):
-        found[start : start + _ROWS_AT_ONCE] = window_medians(block, places[start : start + _ROWS_AT_ONCE])
+    found = window_medians(block, places)
     missing = np.isnan(found)
     series = np.flatnonzero(missing.any(0))
     if series.size:
@@ -62,10 +60,20 @@ def window_medians(block: Daily, places: Places) -> Floats:
     padded = np.ascontiguousarray(np.concatenate([reach, observed, reach]).T)
     for half in HALF_WINDOWS_DAYS:
         windows = sliding_window_view(padded, 2 * half + 1, axis=1)
-        drawn = np.sort(windows[column, places[row] + REACH_DAYS - half], axis=1)  # missing ones come last
-        count = np.isfinite(drawn).sum(1)
-        some = count > 0
-        drawn, count, each = drawn[some], count[some], np.arange(int(some.sum()))
-        found[row[some], column[some]] = (drawn[each, (count - 1) // 2] + drawn[each, count // 2]) / 2
+        median = _medians(windows, column, places[row] + REACH_DAYS - half)
+        some = np.isfinite(median)
+        found[row[some], column[some]] = median[some]
         row, column = row[~some], column[~some]
     return found
+
+
+def _medians(windows: Floats, series: Places, start: Places) -> Floats:
+    """Return the median of what was observed in the windows (series, start, day) that begin there, or NaN."""
+    median = np.full(len(series), np.nan)
+    for first in range(0, len(series), _CELLS_AT_ONCE):
+        part = slice(first, first + _CELLS_AT_ONCE)
+        drawn = np.sort(windows[series[part], start[part]], axis=1)  # missing ones come last
+        count, each = np.isfinite(drawn).sum(1), np.arange(len(drawn))
+        low, high = drawn[each, np.maximum(count - 1, 0) // 2], drawn[each, count // 2]
+        median[part] = (low + high) / 2
+    return median

@@ -64,12 +64,13 @@ def cycle(block: Daily) -> Floats:
     count = _around(seen.astype(np.float64))
     averaged = _around(median) / np.maximum(count, 1)
     known = count > 0.5
-    if known.all():
-        return averaged
-    # Three turns of the year, of which the middle one has neighbours on both sides.
-    thrice, seen_thrice = np.tile(np.where(known, averaged, 0.0), (3, 1)), np.tile(known, (3, 1))
-    near = daily.neighbours(seen_thrice)
-    return linear.interpolated(thrice, near, np.arange(YEAR_DAYS, 2 * YEAR_DAYS))
+    gappy = np.flatnonzero(~known.all(0))
+    if gappy.size:
+        # Three turns of the year, of which the middle one has neighbours on both sides.
+        near = daily.neighbours(np.tile(known[:, gappy], (3, 1)))
+        thrice = np.tile(averaged[:, gappy], (3, 1))
+        averaged[:, gappy] = linear.interpolated(thrice, near, np.arange(YEAR_DAYS, 2 * YEAR_DAYS))
+    return averaged
 
 
 def _median_of_years(block: Daily) -> tuple[Floats, Bools]:
