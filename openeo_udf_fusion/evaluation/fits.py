@@ -26,7 +26,7 @@ def training_pairs(data: Path, series: Series) -> Pairs:
     return pairs.join(list(pairs.simulate(data, ["S-NPP"], 1, SEED, "train", series.row, directional=0.0)))
 
 
-def fit(sample: Pairs, series: Series, parts: int, epochs: int) -> dict[str, dict[str, Method]]:
+def fit(sample: Pairs, series: Series, parts: int, epochs: int = mlp.EPOCHS) -> dict[str, dict[str, Method]]:
     """Translators by target and name, each pixel with those fitted on the other parts.
 
     Parameters

@@ -76,10 +76,8 @@ def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], kind
     top = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = "".join(f"<tr>{''.join(cell(text) for text in row)}</tr>" for row in rows)
     label = f' class="{escape(kind)}"' if kind else ""
-    return (
-        f"<table{label}><caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead>"
-        f"<tbody>{lines}</tbody></table>"
-    )
+    above = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f"<table{label}>{above}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
 
 
 def cell(text: str) -> str:

@@ -46,7 +46,7 @@ def head(result: Json) -> str:
         [
             page.paragraph(
                 f"{data['pixels_scored']} of {data['pixels']} pixels with a year of measured MODIS, each "
-                " scored by a network that has not seen it. All methods answer for the same hidden "
+                "scored by a network that has not seen it. All methods answer for the same hidden "
                 "observations; intervals are 95 % by resampling whole pixels."
             ),
             page.paragraph(SEMI_REAL),

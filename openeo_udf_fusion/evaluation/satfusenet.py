@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion import __version__
-from openeo_udf_fusion.baselines import fluxneteo, linear, mlp, seasonal, whittaker
+from openeo_udf_fusion.baselines import fluxneteo, linear, seasonal, whittaker
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.evaluation import (
     curves,
@@ -53,8 +53,8 @@ class Settings:
         Of the paired bootstrap.
     pixels
         At most so many; None for all.
-    parts, epochs
-        In how many parts the fitted baselines are cross-fitted, and how long the MLP is trained.
+    parts
+        In how many parts the fitted baselines are cross-fitted.
     directional_pixels
         Of the real directional scene.
     drop_in_draws
@@ -67,14 +67,11 @@ class Settings:
     resamples: int = RESAMPLES
     pixels: int | None = None
     parts: int = 5
-    epochs: int = mlp.EPOCHS
     directional_pixels: int = 3000
     drop_in_draws: int = 12
 
 
-QUICK = Settings(
-    repeats=2, resamples=2000, pixels=24, parts=2, epochs=4, directional_pixels=200, drop_in_draws=2
-)
+QUICK = Settings(repeats=2, resamples=2000, pixels=24, parts=2, directional_pixels=200, drop_in_draws=2)
 
 
 def evaluate(
@@ -192,7 +189,7 @@ def translations(
     empty |= {"translation_directional": [], "gap_filling_with_viirs": []}
     if not (data / RESPONSES_FILE).is_file():
         return empty | {"translation_not_evaluated": f"the data folder has no {RESPONSES_FILE}"}
-    fitted = fits.fit(fits.training_pairs(data, scored), scored, settings.parts, settings.epochs)
+    fitted = fits.fit(fits.training_pairs(data, scored), scored, settings.parts)
     progress("fitted the translators")
     methods = {target: {**each, MODEL: model} for target, each in fitted.items()}
 

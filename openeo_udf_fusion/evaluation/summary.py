@@ -1,8 +1,9 @@
 """What an evaluation found, in plain words: losses stand beside wins."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from openeo_udf_fusion.evaluation.figures import arrow
+from openeo_udf_fusion.evaluation.verdicts import COVERAGE, TOLERANCE
 from openeo_udf_fusion.jsontypes import Json
 
 GATES = {
@@ -42,7 +43,7 @@ def numbers(name: str, verdict: Json) -> str:
             f"{worst['baseline']})"
         )
     lost = [f"{row['band']} ({arrow(row['direction'])})" for row in verdict["losses"]]
-    return f"{len(lost)} bands lose" + (f": {', '.join(lost)}" if lost else "")
+    return f"lost: {', '.join(lost)}" if lost else "no band is lost"
 
 
 def ratios(gaps: Sequence[Json]) -> str:
@@ -50,7 +51,7 @@ def ratios(gaps: Sequence[Json]) -> str:
     return "; ".join(f"{row['gap_days']} d {row['ratio']:.3f} (≤ {row['required']:.2f})" for row in gaps)
 
 
-def wins(result: Mapping[str, Sequence[Json]]) -> list[str]:
+def wins(result: Json) -> list[str]:
     """Sentences about what is better beyond doubt."""
     lines = []
     for row in result["gap_ratio_mean"]:
@@ -61,11 +62,10 @@ def wins(result: Mapping[str, Sequence[Json]]) -> list[str]:
             )
     sure = [row for row in result["gap_ratio"] if row["high"] < 1]
     lines.append(f"Beyond doubt better in {len(sure)} of {len(result['gap_ratio'])} bands and gap lengths.")
-    lines += translation_lines(result, won=True)
-    return lines
+    return lines + translation_lines(result, won=True) + composite_lines(result["real_directional"], won=True)
 
 
-def losses(result: Mapping[str, Sequence[Json]]) -> list[str]:
+def losses(result: Json) -> list[str]:
     """Sentences about what is worse, or might be."""
     lines = []
     for row in result["gap_ratio_mean"]:
@@ -84,9 +84,9 @@ def losses(result: Mapping[str, Sequence[Json]]) -> list[str]:
         f"({row['low']:.3f} to {row['high']:.3f})."
         for row in behind[:SHOWN_LOSSES]
     ]
-    lines += translation_lines(result, won=False)
+    lines += translation_lines(result, won=False) + composite_lines(result["real_directional"], won=False)
     covered = result["gap_coverage"]
-    outside = [row for row in covered if abs(row["coverage80"] - 0.8) > 0.02]
+    outside = [row for row in covered if abs(row["coverage80"] - COVERAGE) > TOLERANCE]
     lines.append(
         f"Intervals: {len(outside)} of {len(covered)} coverages (bands and gap lengths) are more than 2 % "
         "from 80 %."
@@ -94,7 +94,7 @@ def losses(result: Mapping[str, Sequence[Json]]) -> list[str]:
     return lines
 
 
-def translation_lines(result: Mapping[str, Sequence[Json]], *, won: bool) -> list[str]:
+def translation_lines(result: Json, *, won: bool) -> list[str]:
     """Bands in which translation beats a fitted baseline, or does not."""
     lines = []
     for baseline in ("ridge", "mlp"):
@@ -105,6 +105,25 @@ def translation_lines(result: Mapping[str, Sequence[Json]], *, won: bool) -> lis
             verb = "beyond doubt better than" if won else "worse than"
             listed = f": {named}" if not won else ""
             lines.append(f"Translation {verb} {baseline} in {len(picked)} of {len(rows)} bands{listed}.")
+    return lines
+
+
+def composite_lines(found: Json, *, won: bool) -> list[str]:
+    """What withheld composites of a real directional scene say."""
+    if not found["rows"]:
+        return []
+    ratio, covered = found["ratio_mean"], found["coverage"][0]
+    lines = []
+    if (ratio["high"] < 1) is won:
+        lines.append(
+            f"Real directional composites ({found['collection']}): RMSE {ratio['ratio']:.3f} times the best "
+            f"simple method's, mean over the bands ({ratio['low']:.3f} to {ratio['high']:.3f})."
+        )
+    if (abs(covered["coverage80"] - COVERAGE) <= max(TOLERANCE, covered["half_width"])) is won:
+        lines.append(
+            f"Real directional composites ({found['collection']}): 80 % intervals cover "
+            f"{percent(covered['coverage80'])} (± {percent(covered['half_width'])})."
+        )
     return lines
 
 

@@ -28,7 +28,8 @@ PRODUCTS: tuple[Product, ...] = ("nbar", "directional")
 SEED = 77
 NOTE = (
     "VIIRS is made of measured MODIS by spectra that no training mixed and by the responses of NOAA-20 and "
-    "NOAA-21, with noise, gaps and clouds of its own: nobody measured it"
+    "NOAA-21, with noise, gaps and clouds of its own: nobody measured it. "
+    "On directional pairs the fitted baselines are those of the NBAR pairs, the network has seen both kinds"
 )
 
 
