@@ -292,7 +292,7 @@ def train_satfusenet(args: argparse.Namespace) -> int:
         for fold in wanted
     ]
     if args.folds:
-        campaign.calibrate(pairs, args.out)
+        campaign.calibrate(pairs, args.out, args.data)
     return _told_cards(args, written)
 
 
@@ -304,7 +304,7 @@ def calibrate(args: argparse.Namespace) -> int:
 
     torch.set_num_threads(args.threads)
     pairs = campaign.pairs_of(args.data, args.out / "pairs")
-    return _told_cards(args, campaign.calibrate(pairs, args.out))
+    return _told_cards(args, campaign.calibrate(pairs, args.out, args.data))
 
 
 def schedule_of(args: argparse.Namespace, pairs: "Store") -> "Schedule":

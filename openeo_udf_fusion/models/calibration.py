@@ -95,7 +95,7 @@ class Calibration:
 
 
 def restlessness(series: Grid) -> Tensor:
-    """How far (p, 1, b) a pixel's observations lie from the line between their neighbours: the median.
+    """How far (p, 1, b) a pixel's observations lie from the line between their neighbours, on average.
 
     Observations with neighbours more than `NEIGHBOURHOOD_DAYS` apart do not count; zero where none is left.
     """
@@ -108,7 +108,7 @@ def restlessness(series: Grid) -> Tensor:
     end = series.values.gather(1, after.clamp(max=days - 1))
     fraction = (day[1:-1] - before) / (after - before)
     off = (series.values[:, 1:-1] - torch.lerp(start, end, fraction)).abs()
-    return torch.where(usable, off, torch.nan).nanmedian(1, keepdim=True).values.nan_to_num(0.0)
+    return torch.where(usable, off, 0.0).sum(1, keepdim=True) / usable.sum(1, keepdim=True).clamp(min=1)
 
 
 def looks(centres: Mapping[str, Tensor]) -> Tensor:

@@ -4,7 +4,8 @@ Two tables over the ways a value comes about (models/calibration.py): the share 
 is the least-squares one, so that the base, the simple method, comes through where the network knows no
 better; the inflation makes the central 80 % interval hold 80 % (split conformal prediction on scaled
 residuals, Lei et al. 2018, doi:10.1080/01621459.2017.1307116, smoothed over neighbouring gap lengths). The
-floor does so where both sensors are directional products, whose restlessness the inflation knows nothing of.
+floor does so on directional products, of whose restlessness the inflation knows nothing: on real composites
+where there are some, else on simulated ones.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.calibration import looks, restlessness
 from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, SatFuseNet
-from openeo_udf_fusion.training.batches import Series, on_grid, query_positions, series_of
+from openeo_udf_fusion.training.batches import BIN_DAYS, Series, on_grid, query_positions, series_of
+from openeo_udf_fusion.training.composites import Withheld
 from openeo_udf_fusion.training.masks import sparse_days
 from openeo_udf_fusion.training.pairs import Pairs
 from openeo_udf_fusion.training.translation import ALIKE
@@ -119,6 +121,27 @@ def composites(truth: Series, target: str, rng: np.random.Generator) -> Iterator
         yield "directional", shown, hidden
 
 
+@torch.no_grad()
+def real_composites(model: SatFuseNet, withheld: Withheld) -> list[Rows]:
+    """What a network says of withheld steps of a real directional scene, a list over bands."""
+    series, days = withheld.observed, withheld.observed.days.astype(np.int64)
+    first = int(days.min()) // BIN_DAYS * BIN_DAYS
+    day = (days[:, 0] - first).T  # (p t)
+    place = np.arange(len(day))[:, None]
+    shape = len(day), int(day.max()) + 1, len(model.config.modis)
+    values, shown, hidden = np.zeros(shape, np.float32), np.zeros(shape, bool), np.zeros(shape, bool)
+    known = series.valid | withheld.hidden
+    for grid, mask in ((shown, series.valid), (hidden, withheld.hidden)):
+        np.logical_or.at(grid, (place, day), mask[:, :, 0].transpose(2, 0, 1))
+    # A step without a valid band may bear any day, another's too: its zeros must not overwrite that one.
+    measured = np.where(known, series.values, np.float32(-1))[:, :, 0].transpose(2, 0, 1)
+    np.maximum.at(values, (place, day), measured)
+    viirs = np.zeros((*shape[:2], len(model.config.viirs)), np.float32)
+    truth: Series = {"modis": (values, shown | hidden), "viirs": (viirs, np.zeros(viirs.shape, bool))}
+    inputs: Series = {**truth, "modis": (values, shown)}
+    return ask(model, inputs, truth, np.full(len(day), first), "modis", np.asarray(hidden.any(-1)))
+
+
 def gaps(seen: Bools, length: int, rng: np.random.Generator) -> Bools:
     """One gap a pixel (p, t), observed before and after it."""
     hidden = np.zeros_like(seen)
@@ -155,7 +178,7 @@ def stack(parts: Sequence[Rows]) -> Rows:
     return Rows(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
-def fit(model: SatFuseNet, others: Sequence[Residuals], seen: Pairs) -> Json:
+def fit(model: SatFuseNet, others: Sequence[Residuals], seen: Pairs, composites: Sequence[Rows] = ()) -> Json:
     """The calibration of a network as its card stores it.
 
     Parameters
@@ -166,11 +189,13 @@ def fit(model: SatFuseNet, others: Sequence[Residuals], seen: Pairs) -> Json:
         What networks of the same training say of places that they did not see.
     seen
         Samples that the network was trained on: what it knows by sight.
+    composites
+        What the network says of a real directional scene, by band; empty if there is none.
     """
     calibration: Json = {
         "method": "share: least squares on the base; inflation: conformal, central 80 %; by days of the gap",
         "fitted_on": "places that the networks asked did not see, in artificial gaps of NBAR series; "
-        "the floor on directional series",
+        f"the floor on {'real MOD09A1 of one scene' if composites else 'simulated directional series'}",
         "gap_days": list(GAP_DAYS),
         "pixels": acquaintance(model, seen),
     }
@@ -180,7 +205,8 @@ def fit(model: SatFuseNet, others: Sequence[Residuals], seen: Pairs) -> Json:
             for kind in (*KINDS, "directional")
         }
         bands = model.config.bands(target)
-        floor = [float(np.median([least_sigma(rows) for rows in together["directional"]]))] * len(bands)
+        restless = composites or together["directional"]
+        floor = [float(np.median([least_sigma(rows) for rows in restless]))] * len(bands)
         alike = [target == "viirs" and name in ALIKE[target] for name in bands]
         tables: Json = {
             "floor": rounded(floor),

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.satfusenet import SatFuseNet
-from openeo_udf_fusion.training import card, store
-from openeo_udf_fusion.training.calibration import Residuals, fit, residuals
+from openeo_udf_fusion.training import card, composites, store
+from openeo_udf_fusion.training.calibration import Residuals, fit, real_composites, residuals
 from openeo_udf_fusion.training.folds import FOLDS, Split, blocks_of, split
 from openeo_udf_fusion.training.noise import Noise, Sky
 from openeo_udf_fusion.training.pairs import DIRECTIONAL_SHARE, Pairs, read_series, simulate
@@ -23,6 +23,7 @@ PLATFORMS: tuple[Platform, ...] = ("S-NPP",)
 VARIANTS = 12
 SEED = 2012
 MEMORY_BYTES = 4 * 2**30
+SCENE_PIXELS = 800
 
 
 def pairs_of(data: Path, folder: Path, variants: int = VARIANTS, seed: int = SEED) -> store.Store:
@@ -121,12 +122,15 @@ def training_record(made: Json, parts: Split, schedule: Json, command: str) -> J
     }
 
 
-def calibrate(pairs: store.Store, out: Path) -> list[Path]:
+def calibrate(pairs: store.Store, out: Path, data: Path) -> list[Path]:
     """Calibrate every network on what others left out, and write that into their cards.
 
     The shipped network's tables come of all folds' networks, each on the places it did not see; those of a
-    fold's network of the other folds alone, so that its own places stay untouched for scoring.
+    fold's network of the other folds alone, so that its own places stay untouched for scoring. Where `data`
+    has a real directional scene, half of its squares set the floor of the spread.
     """
+    scene = composites.read(data)
+    withheld = composites.withhold(scene, "calibrate", SCENE_PIXELS, SEED) if scene else None
     parts = {fold: split_of(pairs, fold) for fold in range(FOLDS)}
     left_out = {
         fold: residuals(network(folder_of(out, fold)), samples(pairs, parts[fold].test))
@@ -138,7 +142,8 @@ def calibrate(pairs: store.Store, out: Path) -> list[Path]:
         seen = samples(pairs, np.concatenate(split_of(pairs, fold)[:2]))
         folder = folder_of(out, fold)
         model = network(folder)
-        written.append(card.recalibrate(folder, fit(model, others, seen)))
+        real = real_composites(model, withheld) if withheld else []
+        written.append(card.recalibrate(folder, fit(model, others, seen, real)))
     return written
 
 

@@ -109,7 +109,7 @@ def test_noise_is_unrest_at_any_step(every):
     values = torch.normal(0.2, 0.02, (1, 16_000, 1), generator=torch.manual_seed(0))
     valid = torch.zeros_like(values, dtype=torch.bool)
     valid[:, ::every] = True
-    expected = 0.6745 * np.sqrt(1.5) * 0.02
+    expected = np.sqrt(2 / np.pi) * np.sqrt(1.5) * 0.02
     assert float(module.restlessness(Grid(values, valid))) == pytest.approx(expected, rel=0.1)
 
 

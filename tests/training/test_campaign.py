@@ -29,7 +29,7 @@ def test_all_networks_are_trained_on_their_own_places_and_calibrated_by_the_othe
         campaign.train_network(written, out, fold, QUICK, "command")
     untouched = cards.read("satfusenet", out / "folds" / "0")
     assert untouched.calibration == {}
-    assert len(campaign.calibrate(written, out)) == FOLDS + 1
+    assert len(campaign.calibrate(written, out, tmp_path)) == FOLDS + 1
     seen = {}
     for fold in (*range(FOLDS), None):
         card = cards.read("satfusenet", campaign.folder_of(out, fold))
