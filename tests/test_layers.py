@@ -27,7 +27,7 @@ LAYERS = [
     *("processes", "udfs", "udps", "local", "publish", "training", "evaluation", "bench", "demo", "cli"),
 ]
 MAY_TRAIN = {"training", "evaluation", "bench", "cli"}
-UDF_PATH = set(LAYERS[: LAYERS.index("udps")]) - {"baselines"}
+UDF_PATH = set(LAYERS[: LAYERS.index("udps")])
 UDF_NEEDS = {"numpy", "xarray", "pystac", "torch", "einops", "safetensors"}
 SOURCES = sorted(file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*.py"))
 

@@ -12,6 +12,8 @@ from openeo_udf_fusion.provenance import (
     OBSERVED,
     REFUSED,
     TRANSLATED,
+    Trace,
+    refuse_strangers,
     trace,
 )
 
@@ -154,3 +156,13 @@ def test_trace_equals_the_obvious_way(case):
     code, distance = slow_trace(*case)
     np.testing.assert_array_equal(found.code, code)
     np.testing.assert_array_equal(found.days_to_observation, distance)
+
+
+def test_a_stranger_is_refused_where_no_observation_is_near():
+    days = np.array([[0.0], [16.0], [17.0], [np.nan]], np.float32)[:, :, None].repeat(2, 2)
+    code = np.array([0, 2, 2, 4], np.uint8)[:, None, None].repeat(2, 2)
+    traced = Trace(code, days)
+    found = refuse_strangers(traced, np.array([[0.9, 1.1]], np.float32))
+    np.testing.assert_array_equal(found.code[:, 0, 0], [0, 2, 2, 4])
+    np.testing.assert_array_equal(found.code[:, 0, 1], [0, 2, 4, 4])
+    assert refuse_strangers(traced, None) is traced

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,9 +20,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--data",
         type=Path,
-        required=True,
+        default=Path(os.environ.get("OPENEO_UDF_FUSION_DATA", "../shared/data")),
         metavar="DIR",
-        help="folder with nbar_series/*.npz, and spectral_responses, munich_modis, hls_gpp for all parts",
+        help="folder with nbar_series/*.npz, and spectral_responses, munich_modis, hls_gpp for all parts; "
+        "default: the environment's OPENEO_UDF_FUSION_DATA, else ../shared/data",
     )
     parser.add_argument(
         "--weights",
