@@ -18,7 +18,7 @@ from openeo_udf_fusion.training.composites import SQUARE_PX
 NOTE = (
     "MOD09A1 of a real scene (Munich, 2022): each pixel at its own acquisition day, clear by its state "
     f"flags; a third of its clear composites is withheld; intervals resample squares of {SQUARE_PX} pixels. "
-    "The floor of the model's spread was set on the other squares of a chessboard over the same scene and year"
+    "The floor of the spread was set on the other squares of a chessboard over the same scene and year"
 )
 
 
