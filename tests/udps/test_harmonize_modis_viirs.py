@@ -1,15 +1,9 @@
-import inspect
-
 import pytest
 
 from openeo_udf_fusion import udps
 from openeo_udf_fusion.models import cards
-from openeo_udf_fusion.processes.harmonize_modis_viirs import MODEL, harmonize_modis_viirs
+from openeo_udf_fusion.processes.harmonize_modis_viirs import MODEL
 from openeo_udf_fusion.sensors import FUSED_BANDS, band_of, canonical_label
-
-SIGNATURE = {
-    name: p.default for name, p in list(inspect.signature(harmonize_modis_viirs).parameters.items())[1:]
-}
 
 
 @pytest.fixture(scope="module")
@@ -29,34 +23,6 @@ def defaults(process):
 def tiles(process):
     (node,) = (n for n in process["process_graph"].values() if n["process_id"] == "apply_neighborhood")
     return node["arguments"]
-
-
-def test_the_parameters_for_a_cube_are_those_of_the_function(from_cube):
-    own = {name: default for name, default in defaults(from_cube).items() if name != "data"}
-    assert own == SIGNATURE
-    assert list(own) == list(SIGNATURE)
-
-
-def test_the_parameters_for_an_area_include_those_of_the_function(area):
-    given = defaults(area)
-    del given["temporal_extent"]
-    assert given.items() >= {name: d for name, d in SIGNATURE.items() if name != "temporal_extent"}.items()
-
-
-def test_choices_are_those_that_the_function_takes(from_cube):
-    choices = {
-        parameter["name"]: parameter["schema"]["enum"]
-        for parameter in from_cube["parameters"]
-        if isinstance(parameter["schema"], dict) and "enum" in parameter["schema"]
-    }
-    annotations = inspect.signature(harmonize_modis_viirs).parameters
-    assert choices == {name: list(annotations[name].annotation.__args__) for name in choices}
-    assert set(choices) == {"target", "uncertainty", "precision"}
-
-
-def test_all_of_them_reach_the_udf(area, from_cube):
-    for process in (area, from_cube):
-        assert tiles(process)["context"] == {name: {"from_parameter": name} for name in SIGNATURE}
 
 
 def test_the_overlap_is_the_receptive_field_of_the_model(area, from_cube):
