@@ -33,6 +33,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a printable HTML page")
     parser.add_argument(
+        "--card", action="store_true", help="write the skill into the card of the network that users get"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="a few pixels and gaps: whether it works, no more"
     )
     output = parser.add_mutually_exclusive_group()
@@ -49,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     result = satfusenet.evaluate(args.data, settings, command(args), narrator(), trained)
     if args.report:
         write_report(result, args.report)
+    if args.card:
+        write_skill(result, args.weights)
     if args.json:
         print(json.dumps(result))
     elif args.markdown:
@@ -66,6 +71,16 @@ def write_report(result: Json, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(report.render(result), encoding="utf-8")
     print(f"wrote {file}", file=sys.stderr)
+
+
+def write_skill(result: Json, folder: Path | None) -> None:
+    """Put the skill into a card: the shipped one, or that in a folder."""
+    from openeo_udf_fusion.evaluation import skill
+    from openeo_udf_fusion.models import cards
+    from openeo_udf_fusion.training import card
+
+    changed = card.change(folder or cards.FOLDER, {"fusion:skill": skill.for_card(result)})
+    print(f"wrote {changed}", file=sys.stderr)
 
 
 def command(args: argparse.Namespace) -> str:

@@ -73,9 +73,17 @@ def test_json_is_one_object_beside_a_report(command, folders, tmp_path):
 
 def test_markdown_prints_the_tables(command, folders):
     data, weights = folders
-    done = command("evaluate", "satfusenet", "--data", data, "--weights", weights, "--quick", "--markdown")
+    done = command(
+        *("evaluate", "satfusenet", "--data", data, "--weights", weights, "--quick", "--markdown", "--card")
+    )
     assert done.status == 0
     assert "| 80 days |" in done.stdout
+    skill = json.loads((weights / "satfusenet.json").read_text(encoding="utf-8"))["properties"][
+        "fusion:skill"
+    ]
+    assert skill["pixels"] == 6
+    for gap in skill["gap_filling_modis_alone"].values():
+        assert f"{gap['ratio_mean']['ratio']:.3f} (" in done.stdout
 
 
 def test_a_folder_without_series_is_explained(command, tmp_path):
