@@ -56,9 +56,6 @@ def _add_satfusenet(subparsers: "argparse._SubParsersAction[argparse.ArgumentPar
     parser.add_argument(
         "--ease", type=float, default=0.4, help="0..1, how much easy cells count in the loss; default: 0.4"
     )
-    parser.add_argument(
-        "--start", type=Path, metavar="FILE", help="begin with these weights (safetensors): a second stage"
-    )
     parser.add_argument("--seed", type=int, default=2012, help="default: 2012")
     parser.add_argument("--threads", type=_positive, default=1, help="of torch; default: 1")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -163,8 +160,7 @@ def make_pairs(args: argparse.Namespace) -> int:
     """Simulate pairs and write them."""
     from tqdm import tqdm
 
-    from openeo_udf_fusion import __version__
-    from openeo_udf_fusion.training import pairs, store
+    from openeo_udf_fusion.training import campaign, pairs, store
 
     platforms = args.platform or ["S-NPP"]
     blocks = pairs.simulate(args.data, platforms, args.variants, args.seed, args.spectra)
@@ -173,14 +169,8 @@ def make_pairs(args: argparse.Namespace) -> int:
         f"--seed {args.seed} --spectra {args.spectra} "
         + " ".join(f"--platform {platform}" for platform in platforms)
     )
-    record = {
-        "kind": "semi-real",
-        "made_by": f"openeo-udf-fusion {__version__}: {command}",
-        "platforms": platforms,
-        "variants": args.variants,
-        "seed": args.seed,
-        "spectra": args.spectra,
-    }
+    made = campaign.semi_real_record(args.data, args.variants, args.seed, platforms, args.spectra)
+    record = made | {"command": command}
     bar = tqdm(blocks, unit="block", disable=None)
     written = store.write(bar, args.output, record, overwrite=args.overwrite)
     return _report(args, written, {})
@@ -286,7 +276,6 @@ def train_satfusenet(args: argparse.Namespace) -> int:
             fold,
             schedule,
             command(args, schedule.steps, fold),
-            start=args.start,
             resume=args.resume,
         )
         for fold in wanted
@@ -325,9 +314,8 @@ def command(args: argparse.Namespace, steps: int, fold: int | None) -> str:
     options = (
         f"--steps {steps} --learning-rate {args.learning_rate:g} --ease {args.ease:g} --seed {args.seed}"
     )
-    begin = f" --start {args.start.name}" if args.start else ""
     which = "" if fold is None else f" --fold {fold}"
-    return f"openeo-udf-fusion train satfusenet --data DIR {options}{which}{begin}"
+    return f"openeo-udf-fusion train satfusenet --data DIR {options}{which}"
 
 
 def _told_cards(args: argparse.Namespace, written: list[Path]) -> int:

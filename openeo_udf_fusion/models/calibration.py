@@ -6,7 +6,6 @@ the days from one to the other), or beyond the last one (by the days to it). And
 where a pixel's own observations jump about from one to the next, the next one may do so too.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,16 +35,16 @@ class Calibration:
         and the factor of its spread.
     floor
         By target sensor, (bands,): sigma is at least so many times the pixel's restlessness.
-    centre, whitening, limit
-        Mean and whitening (features, features) of what the training's pixels looked like, and the distance
-        beyond which a pixel is unlike any of them.
+    centre, precision, limit
+        Mean and inverse covariance (features, features) of what the training's pixels looked like, and the
+        distance beyond which a pixel is unlike any of them.
     """
 
     share: Mapping[str, Tensor]
     inflation: Mapping[str, Tensor]
     floor: Mapping[str, Tensor]
     centre: Tensor
-    whitening: Tensor
+    precision: Tensor
     limit: float
 
     @classmethod
@@ -58,7 +57,7 @@ class Calibration:
             inflation={s: unfold(table, "inflation", stored["gap_days"]) for s, table in tables.items()},
             floor={s: torch.tensor(table["floor"]) for s, table in tables.items()},
             centre=torch.tensor(known["centre"]),
-            whitening=torch.tensor(known["whitening"]),
+            precision=torch.tensor(known["precision"]),
             limit=float(known["limit"]),
         )
 
@@ -69,29 +68,49 @@ class Calibration:
             {s: t.to(device) for s, t in self.inflation.items()},
             {s: t.to(device) for s, t in self.floor.items()},
             self.centre.to(device),
-            self.whitening.to(device),
+            self.precision.to(device),
             self.limit,
         )
 
-    def apply(self, estimate: Estimate, own: Tensor, strange: Tensor, target: str) -> tuple[Tensor, Tensor]:
+    def apply(
+        self, estimate: Estimate, own: Grid, query: Tensor, strange: Tensor, target: str
+    ) -> tuple[Tensor, Tensor]:
         """Return location and sigma (p, q, b) of which the tables approve.
 
-        `own` (p, q, b) tells where the target was observed on the day, `strange` (p,) which pixels are unlike
-        the training's: of those the base alone counts.
+        `own` are the target's observations and `query` (q,) the positions asked for; `strange` (p,) tells
+        which pixels are unlike the training's: of those the base alone counts, and what the network would
+        have made of it adds to the spread.
         """
         share, inflation = self.share[target], self.inflation[target]
-        cell = row_of(estimate, own) * share.shape[1] + torch.arange(share.shape[1], device=own.device)
-        part = share.flatten()[cell]
+        bands = torch.arange(share.shape[1], device=query.device)
+        cell = row_of(estimate, own.valid.index_select(1, query)) * share.shape[1] + bands
+        correction = estimate.location - estimate.base
+        location = estimate.base + share.flatten()[cell] * correction
+        sigma = estimate.sigma * inflation.flatten()[cell]
         if bool(strange.any()):
-            part = torch.where(strange[:, None, None], 0.0, part)
-        location = estimate.base + part * (estimate.location - estimate.base)
-        least = self.floor[target] * restlessness(estimate.series)
-        return location, torch.maximum(estimate.sigma * inflation.flatten()[cell], least)
+            stranger = strange[:, None, None]
+            location = torch.where(stranger, estimate.base, location)
+            sigma = torch.where(stranger, torch.hypot(sigma, correction), sigma)
+        return location, torch.maximum(sigma, self.floor[target] * restlessness(own))
 
-    def strangeness(self, centres: Mapping[str, Tensor]) -> Tensor:
-        """How unlike the training's a pixel is (p,): above 1 it is beyond all of them."""
-        distance: Tensor = ((looks(centres) - self.centre) @ self.whitening).norm(dim=-1)
-        return distance / (self.limit * math.sqrt(len(self.centre)))
+    def strangeness(self, centres: Mapping[str, Tensor], known: Tensor) -> Tensor:
+        """How unlike the training's a pixel is (p,): above 1 it is beyond all of them.
+
+        Only bands that were seen at all, `known` (p, bands of all sensors), are compared: the distance is
+        that of their marginal distribution, per band.
+        """
+        away = torch.where(known, looks(centres) - self.centre, 0.0)
+        pull = away @ self.precision
+        if not bool(known.all()):
+            # What is not known takes the values that make the distance least.
+            unknown = ~known
+            block = self.precision * (unknown[:, :, None] & unknown[:, None, :])
+            block = block + torch.diag_embed(known.to(block))
+            free = torch.linalg.solve(block, torch.where(unknown, -pull, 0.0))
+            away = away + free
+            pull = away @ self.precision
+        distance = (away * pull).sum(-1).clamp(min=0) / known.sum(-1).clamp(min=1)
+        return distance.sqrt() / self.limit
 
 
 def restlessness(series: Grid) -> Tensor:
@@ -141,8 +160,3 @@ def along_days(values: Sequence[Sequence[float]], knots: Sequence[float]) -> Ten
     fraction = (days - at[right - 1]) / (at[right] - at[right - 1])
     known = torch.tensor(values, dtype=torch.float32)
     return torch.lerp(known[right - 1], known[right], fraction[:, None])
-
-
-def observed_on(grid: Grid, query: Tensor) -> Tensor:
-    """Where a sensor was observed on the queried positions (p, q, b)."""
-    return grid.valid.index_select(1, query)

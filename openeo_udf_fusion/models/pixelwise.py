@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
-from openeo_udf_fusion.models.calibration import Calibration, observed_on
+from openeo_udf_fusion.models.calibration import Calibration
 from openeo_udf_fusion.models.satfusenet import OTHER, Grid, SatFuseNet
 from openeo_udf_fusion.models.series import Observations, Precision, Prediction
 from openeo_udf_fusion.models.threads import side_by_side
@@ -182,9 +182,10 @@ class Pixelwise:
             estimate = self.model.decode(z, centres, grids, positions, target)
         if self.calibration is None:
             return Outcome(estimate.location, estimate.sigma, torch.zeros(len(z), device=z.device))
-        strangeness = self.calibration.strangeness(centres)
-        own = observed_on(grids[target], positions)
-        return Outcome(*self.calibration.apply(estimate, own, strangeness > 1, target), strangeness)
+        known = torch.cat([grids[sensor].valid.any(1) for sensor in OTHER], -1)
+        strangeness = self.calibration.strangeness(centres, known)
+        trusted = self.calibration.apply(estimate, grids[target], positions, strangeness > 1, target)
+        return Outcome(*trusted, strangeness)
 
     def _store(self, cells: Tensor, known: Tensor, out: NDArray[np.float32], *, bend: bool = True) -> None:
         """Write (known pixel, q, b) into a block (q, b, y, x) of the result; the others stay NaN."""

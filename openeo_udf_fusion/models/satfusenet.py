@@ -106,17 +106,13 @@ class Merged(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A normal distribution per cell, not yet bent into the physical range, and what it was made from.
-
-    All (p, q, b), but `series`: both sensors' observations as one daily series of the target.
-    """
+    """A normal distribution per cell, not yet bent into the physical range, and its base; all (p, q, b)."""
 
     location: Tensor
     sigma: Tensor
     base: Tensor
     days_before: Tensor
     days_after: Tensor
-    series: Grid
 
 
 # --- the base: translation from sensor to sensor, interpolation in time
@@ -455,7 +451,7 @@ class SatFuseNet(nn.Module):
         most = self.config.smoothing_limit * sigma
         smoothed = most * torch.tanh(to_mean / most)
         location = base.estimate + smoothing.sigmoid() * smoothed + correction * sigma
-        return Estimate(location, sigma, base.estimate, base.days_before, base.days_after, merged.grid)
+        return Estimate(location, sigma, base.estimate, base.days_before, base.days_after)
 
     def forward(self, grids: Mapping[str, Grid], first_day: Tensor, query: Tensor, target: str) -> Estimate:
         """Encode both sensors' grids and decode one of them; see `encode` and `decode`."""

@@ -27,6 +27,14 @@ class Batch(NamedTuple):
     truth: dict[str, Grid]
     first_day: Tensor
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        inputs, truth = (
+            {s: Grid(*(array.to(device) for array in grid)) for s, grid in side.items()}
+            for side in (self.inputs, self.truth)
+        )
+        return Batch(inputs, truth, self.first_day.to(device))
+
 
 def draw(pairs: Pairs, size: int, rng: np.random.Generator, *, vary: bool = True) -> Batch:
     """A batch of `size` years; with `vary` places are mixed, seasons bent and scenes dimmed on top."""

@@ -8,7 +8,7 @@ floor does so on directional products, of whose restlessness the inflation knows
 where there are some, else on simulated ones.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models.calibration import looks, restlessness
-from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, SatFuseNet
+from openeo_udf_fusion.models.calibration import Calibration, looks, restlessness
+from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, Grid, SatFuseNet
 from openeo_udf_fusion.training.batches import BIN_DAYS, Series, on_grid, query_positions, series_of
 from openeo_udf_fusion.training.composites import Withheld
-from openeo_udf_fusion.training.masks import sparse_days
+from openeo_udf_fusion.training.masks import sparse_days, visible_bands
 from openeo_udf_fusion.training.pairs import Pairs
 from openeo_udf_fusion.training.translation import ALIKE
 
@@ -30,6 +30,8 @@ GAP_DAYS = (2, 6, 11, 21, 41, 81, 161)
 """Knots: days from the observation before to the one after, or to the nearest where one side has none."""
 HIDDEN_DAYS = (1, 3, 5, 10, 20, 40, 80, 160)
 KINDS = ("translated", "bridged", "beyond")
+ROUNDS = 3
+"""The floor depends on the other tables, and they on it: after so many turns neither moves."""
 COMPOSITE_DAYS = (1, 4, 8, 16)
 """Directional products come daily, or as composites that take one day out of so many."""
 REPEATS = 3
@@ -38,6 +40,7 @@ CENTRAL_80 = 1.2815516
 LOOKS_NOISE = 0.03
 """Spread added to every direction of what pixels look like, in roots of reflectance."""
 LIMIT_MARGIN = 1.25
+SUBSETS = 24
 BATCH = 64
 SEED = 4711
 
@@ -62,7 +65,8 @@ def residuals(model: SatFuseNet, pairs: Pairs) -> Residuals:
     """What a network says where values are hidden of series that it did not see."""
     rng = np.random.default_rng(SEED)
     found: dict[tuple[str, str], list[list[Rows]]] = {}
-    for product, ways in (("nbar", situations), ("directional", composites)):
+    steady = "nbar" if (pairs.product == "nbar").any() else "directional"
+    for product, ways in ((steady, situations), ("directional", composites)):
         chosen = some_samples(pairs, product, rng)
         for start in range(0, len(chosen), BATCH):
             truth = series_of(pairs, chosen[start : start + BATCH])
@@ -71,7 +75,7 @@ def residuals(model: SatFuseNet, pairs: Pairs) -> Residuals:
                 for kind, inputs, hidden in ways(truth, target, rng):
                     rows = ask(model, inputs, truth, days, target, hidden)
                     found.setdefault((target, kind), []).append(rows)
-    return {key: [stack(parts) for parts in zip(*lists, strict=True)] for key, lists in found.items()}
+    return {key: stack_bands(lists) for key, lists in found.items()}
 
 
 def some_samples(pairs: Pairs, product: str, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -97,7 +101,8 @@ def situations(truth: Series, target: str, rng: np.random.Generator) -> Iterator
             shown = {target: (values, valid & ~hidden[..., None]), OTHER[target]: (other_values, nothing)}
             yield "bridged", shown, hidden
     for _ in range(REPEATS):
-        cut = rng.integers(40, valid.shape[1] - 40, (len(valid), 1))
+        margin = min(40, valid.shape[1] // 3)
+        cut = rng.integers(margin, valid.shape[1] - margin, (len(valid), 1))
         after = np.arange(valid.shape[1]) >= cut
         hidden = np.where(rng.uniform(size=(len(valid), 1)) < 0.5, after, ~after)
         yield (
@@ -163,7 +168,7 @@ def ask(
     values, valid = truth[target]
     before, after = estimate.days_before.numpy(), estimate.days_after.numpy()
     gap = np.where(np.maximum(before, after) >= FAR_DAYS, np.minimum(before, after), before + after)
-    restless = np.broadcast_to(restlessness(estimate.series).numpy(), values.shape)
+    restless = np.broadcast_to(restlessness(batch.inputs[target]).numpy(), values.shape)
     fields = values, *(e.numpy() for e in (estimate.base, estimate.location, estimate.sigma)), gap, restless
     only_translated = inputs[target][1].sum() == 0
     asked = valid & hidden[..., None] & ((before == 0) if only_translated else (gap < FAR_DAYS))
@@ -176,6 +181,11 @@ def ask(
 def stack(parts: Sequence[Rows]) -> Rows:
     """Several lots of rows as one."""
     return Rows(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+
+def stack_bands(lists: Sequence[Sequence[Rows]]) -> list[Rows]:
+    """Several lots of rows by band as one."""
+    return [stack(parts) for parts in zip(*lists, strict=True)]
 
 
 def fit(model: SatFuseNet, others: Sequence[Residuals], seen: Pairs, composites: Sequence[Rows] = ()) -> Json:
@@ -201,43 +211,65 @@ def fit(model: SatFuseNet, others: Sequence[Residuals], seen: Pairs, composites:
     }
     for target in OTHER:
         together = {
-            kind: [stack(parts) for parts in zip(*(each[target, kind] for each in others), strict=True)]
+            kind: stack_bands([each[target, kind] for each in others if (target, kind) in each])
             for kind in (*KINDS, "directional")
         }
-        bands = model.config.bands(target)
-        restless = composites or together["directional"]
-        floor = [float(np.median([least_sigma(rows) for rows in restless]))] * len(bands)
-        alike = [target == "viirs" and name in ALIKE[target] for name in bands]
-        tables: Json = {
-            "floor": rounded(floor),
-            "translated": translated_table(together["translated"], floor, alike),
-        }
-        for kind in ("bridged", "beyond"):
-            tables[kind] = table(together[kind], floor)
-        tables["observed"] = {"share": [1.0] * len(bands), "inflation": [1.0] * len(bands)}
-        calibration[target] = tables
+        alike = [target == "viirs" and name in ALIKE[target] for name in model.config.bands(target)]
+        calibration[target] = tables_of(together, composites or together["directional"], alike)
     return calibration
 
 
-def translated_table(rows: Sequence[Rows], floor: Sequence[float], alike: Sequence[bool]) -> Json:
+def tables_of(
+    together: Mapping[str, Sequence[Rows]], restless: Sequence[Rows], alike: Sequence[bool]
+) -> Json:
+    """One target's tables; the floor is that which their own intervals need where series are restless."""
+    bands = len(alike)
+    tables: Json = {"observed": {"share": [1.0] * bands, "inflation": [1.0] * bands}}
+    floor = 0.0
+    for _ in range(ROUNDS):
+        tables["translated"] = translated_table(together["translated"], floor, alike)
+        for kind in ("bridged", "beyond"):
+            tables[kind] = table(together[kind], floor)
+        floor = least_floor(restless, tables["bridged"])
+    return tables | {"floor": [round(floor, 3)] * bands}
+
+
+def least_floor(restless: Sequence[Rows], bridged: Json) -> float:
+    """How many times the restlessness the spread must be: the median of what the bands need."""
+    needed = []
+    for band, rows in enumerate(restless):
+        share, inflation = (
+            interpolated(rows.gap, [knot[band] for knot in bridged[name]]) for name in ("share", "inflation")
+        )
+        location = rows.base + share * (rows.location - rows.base)
+        needed.append(least_sigma(rows._replace(location=location, sigma=rows.sigma * inflation)))
+    return float(np.median(needed)) if needed else 0.0
+
+
+def interpolated(gap: Floats, values: Sequence[float]) -> Floats:
+    """Values at the knots, for gaps (n,) of any length; between knots linear in the gap's logarithm."""
+    return np.interp(np.log1p(gap), np.log1p(GAP_DAYS), values).astype(np.float32)
+
+
+def translated_table(rows: Sequence[Rows], floor: float, alike: Sequence[bool]) -> Json:
     """Share and inflation of each band (bands,) for the day on which the other sensor observed.
 
     Bands that are `alike` in both sensors pass as they are.
     """
     everything = [np.ones_like(each.gap) for each in rows]
     share = np.where(alike, 0.0, shares(rows, everything))
-    inflation = [inflate(*each) for each in zip(rows, share, everything, floor, strict=True)]
+    inflation = [inflate(*each, floor) for each in zip(rows, share, everything, strict=True)]
     return {"share": rounded(share), "inflation": rounded(inflation)}
 
 
-def table(rows: Sequence[Rows], floor: Sequence[float]) -> Json:
+def table(rows: Sequence[Rows], floor: float) -> Json:
     """Share and inflation (knots, bands) by the length of the gap."""
     share, inflation = [], []
     for knot in range(len(GAP_DAYS)):
         weights = [hat(each.gap, knot) for each in rows]
         parts = shares(rows, weights)
         share.append(rounded(parts))
-        inflation.append(rounded([inflate(*each) for each in zip(rows, parts, weights, floor, strict=True)]))
+        inflation.append(rounded([inflate(*each, floor) for each in zip(rows, parts, weights, strict=True)]))
     return {"share": share, "inflation": inflation}
 
 
@@ -292,19 +324,37 @@ def quantile(needed: Floats, weight: Floats, low: float = 0.3) -> float:
 
 @torch.no_grad()
 def acquaintance(model: SatFuseNet, seen: Pairs) -> Json:
-    """What pixels look like that the network knows: mean, whitening, the farthest of them with a margin."""
+    """What pixels look like that the network knows: mean, precision, the farthest of them with a margin.
+
+    The farthest is looked for with all bands, with one sensor, and with the usual subsets of bands.
+    """
     series = series_of(seen, np.arange(len(seen)))
     batch = on_grid(series, series, seen.first_day.astype(np.int64))
-    found = looks(model.centres(batch.truth)).double().numpy()
+    known = torch.cat([batch.truth[sensor].valid.any(1) for sensor in OTHER], -1)
+    found = looks(model.centres(batch.truth))[known.all(-1)].double().numpy()
     centre = found.mean(0)
     covariance = np.cov(found, rowvar=False) + LOOKS_NOISE**2 * np.eye(len(centre))
-    values, vectors = np.linalg.eigh(covariance)
-    whitening = vectors / np.sqrt(values)
-    distance = np.linalg.norm((found - centre) @ whitening, axis=1) / np.sqrt(len(centre))
+    precision = np.linalg.inv(covariance)
+    tables = {sensor: torch.empty(0) for sensor in OTHER}
+    measure = Calibration(
+        tables, tables, tables, torch.from_numpy(centre).float(), torch.from_numpy(precision).float(), 1.0
+    )
+    rng = np.random.default_rng(SEED)
+    farthest = 0.0
+    for _ in range(SUBSETS):
+        bands = visible_bands(rng)
+        bands[str(rng.choice(list(OTHER)))] &= rng.uniform() < 0.5
+        shown = {
+            s: Grid(g.values * torch.from_numpy(bands[s]), g.valid & torch.from_numpy(bands[s]))
+            for s, g in batch.truth.items()
+        }
+        known = torch.cat([shown[sensor].valid.any(1) for sensor in OTHER], -1)
+        distance = measure.strangeness(model.centres(shown), known)
+        farthest = max(farthest, float(distance.max()))
     return {
         "centre": [round(float(v), 6) for v in centre],
-        "whitening": [[round(float(v), 5) for v in row] for row in whitening],
-        "limit": round(LIMIT_MARGIN * float(distance.max()), 4),
+        "precision": [[round(float(v), 3) for v in row] for row in precision],
+        "limit": round(LIMIT_MARGIN * farthest, 4),
     }
 
 

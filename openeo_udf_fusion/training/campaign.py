@@ -1,5 +1,6 @@
 """A whole training: the pairs, five networks that each leave a fifth of the places out, the one to ship."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from openeo_udf_fusion import __version__
+from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.satfusenet import SatFuseNet
@@ -16,7 +19,7 @@ from openeo_udf_fusion.training.folds import FOLDS, Split, blocks_of, split
 from openeo_udf_fusion.training.noise import Noise, Sky
 from openeo_udf_fusion.training.pairs import DIRECTIONAL_SHARE, Pairs, read_series, simulate
 from openeo_udf_fusion.training.satfusenet import Schedule, train
-from openeo_udf_fusion.training.spectra import Platform
+from openeo_udf_fusion.training.spectra import Part, Platform
 
 PLATFORMS: tuple[Platform, ...] = ("S-NPP",)
 """VIIRS instruments to train on; NOAA-20 and NOAA-21 are held out."""
@@ -45,22 +48,30 @@ def pairs_of(data: Path, folder: Path, variants: int = VARIANTS, seed: int = SEE
         there = store.open_store(folder)
         if {key: there.record.get(key) for key in record} == record:
             return there
-    return store.write(simulate(data, PLATFORMS, variants, seed), folder, record, overwrite=True)
+        raise InvalidParameter(
+            f"{folder} holds pairs that were made otherwise than these, and networks beside it may have been "
+            "trained on them; give another folder"
+        )
+    return store.write(simulate(data, PLATFORMS, variants, seed), folder, record)
 
 
-def semi_real_record(data: Path, variants: int, seed: int) -> Json:
+def semi_real_record(
+    data: Path, variants: int, seed: int, platforms: Sequence[Platform] = PLATFORMS, spectra: Part = "train"
+) -> Json:
     """How semi-real pairs come about, as JSON has it."""
     _, _, fingerprints = read_series(data)
     noise = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(Sky()).items()}
     return {
         "kind": "semi-real",
         "modis": f"MCD43A4.061 of 2012, {len(fingerprints)} pixels all over the world, 366 days",
-        "viirs": "made of the MODIS series: S-NPP's response functions over mixtures of earthlib and "
+        "viirs": "made of the MODIS series: response functions over mixtures of earthlib and "
         "snowoptics spectra and simple water; no measured VIIRS",
         "viirs_noise": asdict(Noise()),
         "directional_share": DIRECTIONAL_SHARE,
         "directional_noise": noise,
-        "platforms": list(PLATFORMS),
+        "platforms": list(platforms),
+        "spectra": spectra,
+        "made_by": f"openeo-udf-fusion {__version__}",
         "variants": variants,
         "seed": seed,
         "fingerprints": fingerprints,
@@ -91,13 +102,12 @@ def train_network(
     schedule: Schedule,
     command: str,
     *,
-    start: Path | None = None,
     resume: bool = False,
 ) -> Path:
     """Train the network of a fold or the one to ship, write it with its card, and return the card's path."""
     pool, watched = samples_of(pairs, fold, schedule.seed)
     folder = folder_of(out, fold)
-    model, record = train(pool, watched, folder, schedule, start=start, resume=resume)
+    model, record = train(pool, watched, folder, schedule, resume=resume)
     training = training_record(pairs.record, split_of(pairs, fold), record, command)
     return card.write(model, training, {}, {}, folder)
 
@@ -128,7 +138,14 @@ def calibrate(pairs: store.Store, out: Path, data: Path) -> list[Path]:
     The shipped network's tables come of all folds' networks, each on the places it did not see; those of a
     fold's network of the other folds alone, so that its own places stay untouched for scoring. Where `data`
     has a real directional scene, half of its squares set the floor of the spread.
+
+    Raises
+    ------
+    InvalidParameter
+        A fold's network has seen places that it should have left out: it belongs to other pairs.
     """
+    for fold in range(FOLDS):
+        check_left_out(pairs, out, fold)
     scene = composites.read(data)
     withheld = composites.withhold(scene, "calibrate", SCENE_PIXELS, SEED) if scene else None
     parts = {fold: split_of(pairs, fold) for fold in range(FOLDS)}
@@ -145,6 +162,20 @@ def calibrate(pairs: store.Store, out: Path, data: Path) -> list[Path]:
         real = real_composites(model, withheld) if withheld else []
         written.append(card.recalibrate(folder, fit(model, others, seen, real)))
     return written
+
+
+def check_left_out(pairs: store.Store, out: Path, fold: int) -> None:
+    """Refuse a network that has seen the places of its fold."""
+    fingerprints = pairs.record.get("fingerprints")
+    if fingerprints is None:
+        return
+    seen = cards.read(card.NAME, folder_of(out, fold)).training["pixels_sha256"] or []
+    tested = {fingerprints[pixel] for pixel in split_of(pairs, fold).test}
+    if tested & set(seen) or not seen:
+        raise InvalidParameter(
+            f"the network in {folder_of(out, fold)} has seen places that fold {fold} of {pairs.folder} "
+            "leaves out: it was trained on other pairs; train it anew, or give the pairs it was trained on"
+        )
 
 
 def samples(pairs: store.Store, pixels: NDArray[np.int64]) -> Pairs:

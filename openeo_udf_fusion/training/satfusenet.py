@@ -1,5 +1,6 @@
 """Train SatFuseNet on pairs: seeded, resumable, the best weights on held-out places kept."""
 
+import hashlib
 import math
 import os
 import time
@@ -12,17 +13,16 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.satfusenet import OTHER, Config, Grid, SatFuseNet
-from openeo_udf_fusion.training.batches import Batch, draw, query_positions
+from openeo_udf_fusion.training.batches import BIN_DAYS, MARGIN_DAYS, Batch, draw, query_positions
 from openeo_udf_fusion.training.losses import crps_normal
 from openeo_udf_fusion.training.pairs import Pairs
-from openeo_udf_fusion.training.translation import calibrate
+from openeo_udf_fusion.training.translation import fit_translations
 
 TRIAL_STEPS = 8
 ROUND_STEPS = 500
@@ -89,7 +89,6 @@ def train(
     schedule: Schedule,
     config: Config | None = None,
     *,
-    start: Path | None = None,
     resume: bool = False,
 ) -> tuple[SatFuseNet, Json]:
     """Train, and return the best network on the watched places with a record of how it came about.
@@ -104,32 +103,22 @@ def train(
         Where `checkpoint.pt` is kept; made if need be.
     schedule, config
         How to train, and what.
-    start
-        A weight file to begin with instead of fresh weights: a second stage of training. Not with `resume`
-        where there is a checkpoint.
     resume
         Go on from the checkpoint in `folder`, if there is one; the outcome is that of an uninterrupted run.
 
     Raises
     ------
     InvalidParameter
-        The checkpoint is of another run, or both it and `start` were given.
+        The checkpoint is of another run: other settings or other samples.
     """
     run = Run(samples, watched, schedule, config or Config())
     state = run.begin()
     checkpoint = folder / "checkpoint.pt"
     folder.mkdir(parents=True, exist_ok=True)
     if resume and checkpoint.is_file():
-        if start is not None:
-            raise InvalidParameter(
-                f"there is {checkpoint} to go on from; leave out either --start or --resume"
-            )
         restore(state, checkpoint, run)
-    elif start is not None:
-        for network in (state.model, state.average):
-            network.load_state_dict(load_file(start))
     run.go_on(state, lambda: save_checkpoint(state, checkpoint, run))
-    best = deepcopy(state.average)
+    best = deepcopy(state.average).cpu()
     if state.best is not None:
         best.load_state_dict(state.best)
     record = asdict(schedule) | {"best_step": state.best_step, "validation_score": round(state.best_score, 5)}
@@ -141,13 +130,16 @@ class Run:
 
     def __init__(self, samples: Samples, watched: Pairs, schedule: Schedule, config: Config) -> None:
         self.samples, self.schedule, self.config = samples, schedule, config
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.pairs, self.round = samples.at(0), 0
+        self.fingerprint = fingerprint(self.pairs)
         rng = np.random.default_rng(schedule.seed + 1)
-        self.validation = [draw(watched, 3 * schedule.batch, rng, vary=False) for _ in range(2)]
-        self.query = query_positions(self.pairs.modis.shape[1])
+        self.validation = [
+            draw(watched, 3 * schedule.batch, rng, vary=False).to(self.device) for _ in range(2)
+        ]
         self.climate = {
-            "modis": climate(self.pairs.modis, self.pairs.modis_valid),
-            "viirs": climate(self.pairs.viirs, self.pairs.viirs_valid),
+            "modis": climate(self.pairs.modis, self.pairs.modis_valid).to(self.device),
+            "viirs": climate(self.pairs.viirs, self.pairs.viirs_valid).to(self.device),
         }
         """CRPS and variance (b,) of each sensor's climatology."""
 
@@ -155,7 +147,8 @@ class Run:
         """A network with calibrated translations and everything else fresh."""
         torch.manual_seed(self.schedule.seed)
         model = SatFuseNet(self.config)
-        calibrate(model, self.pairs)
+        fit_translations(model, self.pairs)
+        model.to(self.device)
         decayed = [p for p in model.parameters() if p.ndim >= 2]
         others = [p for p in model.parameters() if p.ndim < 2]
         groups = [
@@ -170,15 +163,17 @@ class Run:
         """Train to the last step, or until validation has not improved for `patience` rounds."""
         schedule = self.schedule
         with tqdm(total=schedule.steps, initial=state.step, unit="step", mininterval=5) as bar:
-            while state.step < schedule.steps:
+            while state.step < schedule.steps and not self.is_hopeless(state):
                 loss = self.step(state)
                 bar.update()
                 if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
                     self.validate(state)
                     save()
                     bar.set_postfix(loss=f"{loss:.4f}", best=f"{state.best_score:.4f}")
-                    if state.step - state.best_step > schedule.patience * schedule.validate_every:
-                        return
+
+    def is_hopeless(self, state: State) -> bool:
+        """Whether validation has not improved for so long that training ends."""
+        return state.step - state.best_step > self.schedule.patience * self.schedule.validate_every
 
     def step(self, state: State) -> float:
         """One batch, one update of the network and of its running average."""
@@ -191,8 +186,9 @@ class Run:
         if state.step // ROUND_STEPS != self.round:
             self.round = state.step // ROUND_STEPS
             self.pairs = self.samples.at(self.round)
-        batch = draw(self.pairs, schedule.batch, state.rng)
-        query = torch.from_numpy(np.sort(state.rng.permutation(self.query.numpy())[: len(self.query) // 2]))
+        batch = draw(self.pairs, schedule.batch, state.rng).to(self.device)
+        days = query_positions(self.pairs.modis.shape[1]).numpy()
+        query = torch.from_numpy(np.sort(state.rng.permutation(days)[: len(days) // 2])).to(self.device)
         state.model.train()
         loss = self.loss(state.model, batch, query)
         state.optimizer.zero_grad()
@@ -208,7 +204,7 @@ class Run:
 
     def loss(self, model: SatFuseNet, batch: Batch, query: Tensor) -> Tensor:
         """Normalised CRPS of hidden cells, a little of the visible ones', and agreement of the latents."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.schedule.precision == "bfloat16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.schedule.precision == "bfloat16"):
             z, centres = model.encode(batch.inputs, batch.first_day)
             scores = []
             for sensor in OTHER:
@@ -255,7 +251,8 @@ class Run:
         model, scores = state.average.eval(), []
         for batch in self.validation:
             z, centres = model.encode(batch.inputs, batch.first_day)
-            scores += [float(self.scores(model, z, centres, batch, self.query, s)[0]) for s in OTHER]
+            query = torch.arange(MARGIN_DAYS, z.shape[1] * BIN_DAYS - MARGIN_DAYS, device=z.device)
+            scores += [float(self.scores(model, z, centres, batch, query, s)[0]) for s in OTHER]
         score = float(np.mean(scores))
         if score < state.best_score:
             state.best_score, state.best_step = score, state.step
@@ -267,14 +264,26 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
 
 
-def climate(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
-    """CRPS and variance (b,) of each band's climatology; the former is half the mean difference of values."""
+def climate(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Tensor:
+    """CRPS and variance (2, b) of each band's climatology; the former is half the mean difference of values.
+
+    A band that was never seen has those of a uniform variable: it has no say in the training.
+    """
     rng, scores, variances = np.random.default_rng(0), [], []
     for band in range(values.shape[-1]):
-        known = values[..., band][valid[..., band]]
+        known = values[..., band][valid[..., band]].astype(np.float64)
+        known = known if known.size > 1 else np.linspace(0, 1, 100)
         scores.append(np.abs(rng.permutation(known) - known).mean() / 2)
         variances.append(known.var())
-    return torch.tensor(np.array(scores)).float(), torch.tensor(np.array(variances)).float()
+    return torch.tensor(np.array([scores, variances])).float()
+
+
+def fingerprint(pairs: Pairs) -> str:
+    """Of the samples that a training starts with: another run's checkpoint has another."""
+    content = hashlib.sha256()
+    for name in ("pixel", "first_day", "modis", "viirs"):
+        content.update(np.ascontiguousarray(getattr(pairs, name)).tobytes())
+    return content.hexdigest()
 
 
 def save_checkpoint(state: State, file: Path, run: Run) -> None:
@@ -282,6 +291,7 @@ def save_checkpoint(state: State, file: Path, run: Run) -> None:
     content = {
         "schedule": asdict(run.schedule),
         "config": asdict(run.config),
+        "samples": run.fingerprint,
         "model": state.model.state_dict(),
         "average": state.average.state_dict(),
         "optimizer": state.optimizer.state_dict(),
@@ -298,7 +308,12 @@ def save_checkpoint(state: State, file: Path, run: Run) -> None:
 
 def restore(state: State, file: Path, run: Run) -> None:
     """Set the state to that of a checkpoint of the same run."""
-    content = torch.load(file, weights_only=True)
+    content = torch.load(file, weights_only=True, map_location=run.device)
+    if content.get("samples") != run.fingerprint:
+        raise InvalidParameter(
+            f"{file.name} was written by a training on other samples; "
+            "train without --resume into another folder"
+        )
     if content["schedule"] != asdict(run.schedule) or content["config"] != asdict(run.config):
         raise InvalidParameter(
             f"{file.name} was written with other settings than these; "

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.models.satfusenet import OTHER, Merge, SatFuseNet
 from openeo_udf_fusion.training.pairs import Pairs, ridge
 
@@ -27,7 +28,7 @@ class Linear(NamedTuple):
     bias: float
 
 
-def calibrate(model: SatFuseNet, pairs: Pairs) -> None:
+def fit_translations(model: SatFuseNet, pairs: Pairs) -> None:
     """Set the linear translations and the climatology from noisy pairs.
 
     Each band gets the other sensor's partner band as it is, or that band scaled, or all bands weighted:
@@ -47,10 +48,19 @@ def calibrate(model: SatFuseNet, pairs: Pairs) -> None:
 
 
 def same_days(pairs: Pairs) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
-    """Spectra (n, b) of both sensors where both are whole, and which of them are of every other place."""
+    """Spectra (n, b) of both sensors where both are whole, and which of them are of every other place.
+
+    Those of NBAR where there are some: angles blur what the bands have in common.
+    """
     rng = np.random.default_rng(0)
-    both = pairs.modis_valid.all(-1) & pairs.viirs_valid.all(-1) & (pairs.product == "nbar")[:, None]
+    steady = pairs.product == "nbar" if (pairs.product == "nbar").any() else np.ones(len(pairs), bool)
+    both = pairs.modis_valid.all(-1) & pairs.viirs_valid.all(-1) & steady[:, None]
     sample, day = np.nonzero(both)
+    if not len(sample):
+        raise InvalidParameter(
+            "there is no day on which both sensors have all their bands, so that nothing can be translated; "
+            "collect more pairs, or mask less"
+        )
     some = rng.permutation(len(sample))[:ROWS]
     sample, day = sample[some], day[some]
     series = {

@@ -122,7 +122,7 @@ def test_simulated_pairs_are_written_with_the_command_that_makes_them(command, s
     assert done.status == 0, done.stderr
     printed = json.loads(done.stdout)
     assert (printed["samples"], printed["pixels"], printed["record"]["kind"]) == (300, 300, "semi-real")
-    assert printed["record"]["made_by"].endswith(
+    assert printed["record"]["command"].endswith(
         "train pairs --data DIR --output PAIRS --variants 1 --seed 4 --spectra test --platform NOAA-20"
     )
     again = command("train", "pairs", *options, "--output", tmp_path / "pairs")

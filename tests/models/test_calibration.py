@@ -14,7 +14,7 @@ def stored(share: float = 0.5, inflation: float = 2.0) -> dict:
     """A calibration as a card has it: every kind alike, but observed days as they are."""
     found: dict = {
         "gap_days": KNOTS,
-        "pixels": {"centre": [0.4] * 15, "whitening": np.eye(15).tolist(), "limit": 1.0},
+        "pixels": {"centre": [0.4] * 15, "precision": np.eye(15).tolist(), "limit": 1.0},
     }
     for sensor, bands in BANDS.items():
         alike = {"share": [share] * bands, "inflation": [inflation] * bands}
@@ -36,18 +36,26 @@ def estimate(before: list[float], after: list[float]) -> Estimate:
         return torch.tensor(values)[None, :, None].expand(1, -1, 7)
 
     base = torch.full((1, len(before), 7), 0.2)
-    still = Grid(torch.zeros(1, 40, 7), torch.ones(1, 40, 7, dtype=torch.bool))
-    return Estimate(base + 0.1, base * 0 + 0.01, base, spread(before), spread(after), still)
+    return Estimate(base + 0.1, base * 0 + 0.01, base, spread(before), spread(after))
 
 
 NOBODY = torch.tensor([False])
+CALM = torch.full((1, 40, 7), 0.2)
+
+
+def apply(card: dict, given: Estimate, strange=NOBODY, seen_on=(), values=CALM):
+    """Location and sigma of MODIS; the queries are the grid's first days, of which some were observed."""
+    queries = given.base.shape[1]
+    valid = torch.zeros(values.shape, dtype=torch.bool)
+    valid[:, queries:] = True
+    valid[:, list(seen_on)] = True
+    own = Grid(torch.where(valid, values, 0.0), valid)
+    return Calibration.from_json(card).apply(given, own, torch.arange(queries), strange, "modis")
 
 
 def test_share_and_inflation_apply_off_the_observed_days():
     given = estimate([0, 0, 5, FAR_DAYS], [0, 0, 6, 9])
-    own = torch.zeros(1, 4, 7, dtype=torch.bool)
-    own[:, 0] = True
-    location, sigma = Calibration.from_json(stored()).apply(given, own, NOBODY, "modis")
+    location, sigma = apply(stored(), given, seen_on=[0])
     np.testing.assert_allclose(location[0, :, 0], [0.3, 0.25, 0.25, 0.25], rtol=1e-6)
     np.testing.assert_allclose(sigma[0, :, 0], [0.01, 0.02, 0.02, 0.02], rtol=1e-6)
 
@@ -56,29 +64,47 @@ def test_between_knots_the_factor_grows_with_the_gap():
     card = stored()
     card["modis"]["bridged"]["inflation"] = [[1.0] * 7, [2.0] * 7, [4.0] * 7]
     lengths = np.array([1, 2, 5, 11, 30, 81, 300])
-    given = estimate(list(np.ones(7)), list(lengths - 1.0))
-    _, sigma = Calibration.from_json(card).apply(
-        given, torch.zeros(1, 7, 7, dtype=torch.bool), NOBODY, "modis"
-    )
+    _, sigma = apply(card, estimate(list(np.ones(7)), list(lengths - 1.0)))
     expected = np.interp(np.log1p(lengths), np.log1p(KNOTS), [1.0, 2.0, 4.0])
     np.testing.assert_allclose(sigma[0, :, 3] / 0.01, expected, rtol=1e-5)
 
 
-def test_of_a_stranger_the_base_alone_counts():
+def test_of_a_stranger_the_base_alone_counts_and_the_correction_is_doubt():
     given = estimate([5], [6])
-    location, _ = Calibration.from_json(stored()).apply(
-        given, torch.zeros(1, 1, 7, dtype=torch.bool), ~NOBODY, "modis"
-    )
+    location, sigma = apply(stored(), given, strange=~NOBODY)
     np.testing.assert_array_equal(location, given.base)
+    np.testing.assert_allclose(sigma, np.hypot(0.02, 0.1), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("reflectance", "strange"), [(0.16, False), (1.5, True)])
-def test_strangeness_is_the_distance_from_the_known(reflectance, strange):
-    centres = {sensor: torch.full((2, bands), reflectance) for sensor, bands in BANDS.items()}
-    found = Calibration.from_json(stored()).strangeness(centres)
-    assert found.shape == (2,)
-    np.testing.assert_allclose(found, abs(np.sqrt(reflectance) - 0.4), atol=1e-6)
-    assert bool((found > 1).all()) is False or strange
+def strangeness(reflectance: float, known=slice(None)) -> float:
+    """Of a pixel whose bands are all alike, of which some are known."""
+    centres = {sensor: torch.full((1, bands), reflectance) for sensor, bands in BANDS.items()}
+    mask = torch.zeros(1, 15, dtype=torch.bool)
+    mask[:, known] = True
+    return float(Calibration.from_json(stored()).strangeness(centres, mask))
+
+
+@pytest.mark.parametrize("reflectance", [0.0, 0.16, 0.5, 1.5])
+def test_strangeness_is_the_distance_from_the_known_per_band(reflectance):
+    expected = abs(np.sqrt(reflectance) - 0.4)
+    assert strangeness(reflectance) == pytest.approx(expected, abs=1e-6)
+    assert strangeness(reflectance, known=slice(3, 5)) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_band_that_was_never_seen_says_nothing():
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(15, 15))
+    covariance = mixing @ mixing.T + np.eye(15)
+    card = stored()
+    card["pixels"]["precision"] = np.linalg.inv(covariance).tolist()
+    away = rng.normal(0, 0.1, 15)
+    looks = np.square(0.4 + away)
+    centres = {"modis": torch.tensor(looks[None, :7]).float(), "viirs": torch.tensor(looks[None, 7:]).float()}
+    mask = torch.tensor(rng.uniform(size=(1, 15)) < 0.5)
+    some = np.flatnonzero(mask[0])
+    expected = away[some] @ np.linalg.solve(covariance[np.ix_(some, some)], away[some]) / len(some)
+    found = Calibration.from_json(card).strangeness(centres, mask)
+    assert float(found) == pytest.approx(np.sqrt(expected), rel=1e-3)
 
 
 def test_every_row_of_a_table_is_reached_by_its_own_kind():
@@ -120,10 +146,6 @@ def test_too_few_or_far_observations_tell_nothing():
 
 
 def test_the_spread_is_no_less_than_the_pixels_unrest():
-    given = estimate([5], [6])
     values = torch.tensor([0.2, 0.3] * 20)[None, :, None].expand(1, -1, 7)
-    given = given._replace(series=given.series._replace(values=values))
-    _, sigma = Calibration.from_json(stored()).apply(
-        given, torch.zeros(1, 1, 7, dtype=torch.bool), NOBODY, "modis"
-    )
+    _, sigma = apply(stored(), estimate([5], [6]), values=values)
     np.testing.assert_allclose(sigma, 1.5 * 0.1, rtol=1e-5)

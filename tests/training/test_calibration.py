@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from openeo_udf_fusion.models.calibration import Calibration
-from openeo_udf_fusion.models.satfusenet import SatFuseNet
+from openeo_udf_fusion.models.satfusenet import Grid, SatFuseNet
 from openeo_udf_fusion.training import calibration as module
 from openeo_udf_fusion.training.calibration import (
     Rows,
@@ -15,6 +16,7 @@ from openeo_udf_fusion.training.calibration import (
     table,
     translated_table,
 )
+from openeo_udf_fusion.training.translation import fit_translations
 
 
 def made_rows(share: float, spread: float, gap: float = 21, count: int = 20_000, seed: int = 0) -> Rows:
@@ -48,7 +50,7 @@ def test_inflation_makes_intervals_hold_what_they_say(spread):
 
 def test_a_gap_counts_at_its_own_knot():
     rows = module.stack([made_rows(1.0, 1.0, gap=6), made_rows(0.2, 3.0, gap=81)])
-    found = table([rows, rows], [1.0, 1.0])
+    found = table([rows, rows], floor=1.0)
     knots = list(module.GAP_DAYS)
     short, long = knots.index(6), knots.index(81)
     np.testing.assert_allclose(found["share"][short], 1.0, atol=0.02)
@@ -58,7 +60,7 @@ def test_a_gap_counts_at_its_own_knot():
 
 
 def test_bands_that_are_alike_pass_as_they_are():
-    found = translated_table([made_rows(0.8, 1), made_rows(0.8, 1)], [0.0, 0.0], [False, True])
+    found = translated_table([made_rows(0.8, 1), made_rows(0.8, 1)], 0.0, [False, True])
     assert found["share"] == [pytest.approx(0.8, abs=0.02), 0]
 
 
@@ -92,9 +94,34 @@ def test_what_is_fitted_loads_and_knows_the_training(make_pairs, tiny, monkeypat
     assert all((rows.gap == 0).all() for rows in found["modis", "translated"])
     assert all((rows.gap > 0).all() for rows in found["viirs", "bridged"])
     loaded = Calibration.from_json(fit(model, [found], pairs))
-    centres = model.centres(
-        module.on_grid(series := module.series_of(pairs, np.arange(8)), series, pairs.first_day[:8]).truth
-    )
-    assert float(loaded.strangeness(centres).max()) < 1
-    bright = {sensor: centre + 0.6 for sensor, centre in centres.items()}
-    assert float(loaded.strangeness(bright).min()) > 1
+    series = module.series_of(pairs, np.arange(8))
+    truth = module.on_grid(series, series, pairs.first_day[:8]).truth
+    for known in (["modis", "viirs"], ["modis"], ["viirs"]):
+        shown = {s: Grid(g.values * (s in known), g.valid & (s in known)) for s, g in truth.items()}
+        mask = torch.cat([shown[s].valid.any(1) for s in ("modis", "viirs")], -1)
+        centres = model.centres(shown)
+        assert float(loaded.strangeness(centres, mask).max()) < 1
+        bright = {sensor: centre + 0.9 for sensor, centre in centres.items()}
+        assert float(loaded.strangeness(bright, mask).min()) > 1
+
+
+@pytest.mark.parametrize("product", ["nbar", "directional"])
+def test_pairs_of_one_product_are_enough(make_pairs, tiny, monkeypatch, product):
+    for name, value in {"HIDDEN_DAYS": (3,), "COMPOSITE_DAYS": (8,), "REPEATS": 1}.items():
+        monkeypatch.setattr(module, name, value)
+    model, pairs = SatFuseNet(tiny), make_pairs(pixels=8)
+    pairs.product[:] = product
+    fit_translations(model, pairs)
+    found = fit(model, [residuals(model, pairs)], pairs)
+    assert found["modis"]["floor"][0] >= 0
+    Calibration.from_json(found)
+
+
+def test_the_floor_is_that_of_the_calibrated_interval():
+    rows = [made_rows(1.0, 1.0)]
+    error = np.random.default_rng(3).normal(0, 0.05, 20_000).astype(np.float32)
+    restless = rows[0]._replace(truth=rows[0].location + error, restless=np.full_like(error, 0.04))
+    together = {"translated": rows, "bridged": rows, "beyond": rows}
+    floor = module.tables_of(together, [restless], [False])["floor"]
+    held = np.abs(error) <= module.CENTRAL_80 * np.maximum(0.01, floor[0] * 0.04)
+    assert held.mean() == pytest.approx(0.8, abs=0.02)

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from openeo_udf_fusion.errors import InvalidParameter
-from openeo_udf_fusion.training.satfusenet import Schedule, climate, restore, save_checkpoint, train
+from openeo_udf_fusion.training.satfusenet import Run, climate, restore, save_checkpoint
 
 from .conftest import Whole
 
@@ -35,22 +34,22 @@ def test_a_checkpoint_of_other_settings_is_refused(make_run, tmp_path):
         restore(other.begin(), file, other)
 
 
-def test_resuming_from_a_checkpoint_and_other_weights_at_once_is_refused(pairs, tiny, make_run, tmp_path):
-    schedule = Schedule(steps=1, batch=4, validate_every=1)
-    trained, watched = pairs.of_pixels(np.arange(12)), pairs.of_pixels(np.array([12, 13]))
-    model, record = train(Whole(trained), watched, tmp_path, schedule, tiny)
-    assert record["best_step"] == 1
-    save_file(model.state_dict(), tmp_path / "start.safetensors")
-    with pytest.raises(InvalidParameter, match="either --start or --resume"):
-        train(
-            Whole(trained),
-            watched,
-            tmp_path,
-            schedule,
-            tiny,
-            start=tmp_path / "start.safetensors",
-            resume=True,
-        )
+def test_a_checkpoint_of_other_samples_is_refused(make_run, make_pairs, tmp_path):
+    run, file = make_run(steps=4), tmp_path / "checkpoint.pt"
+    save_checkpoint(run.begin(), file, run)
+    other = Run(Whole(make_pairs(seed=1)), make_pairs(seed=2), run.schedule, run.config)
+    with pytest.raises(InvalidParameter, match="other samples"):
+        restore(other.begin(), file, other)
+
+
+def test_a_training_that_ended_early_does_not_go_on(make_run):
+    run = make_run(steps=400, validate_every=1, patience=2, learning_rate=10.0)
+    state = run.begin()
+    run.go_on(state, lambda: None)
+    ended = state.step
+    assert ended < 400
+    run.go_on(state, lambda: None)
+    assert state.step == ended
 
 
 def test_training_improves_on_other_pixels(make_run):

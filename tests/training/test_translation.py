@@ -3,12 +3,12 @@ import torch
 
 from openeo_udf_fusion.models.satfusenet import OTHER, Config, Grid, SatFuseNet
 from openeo_udf_fusion.training.batches import draw
-from openeo_udf_fusion.training.translation import ALIKE, calibrate, halves
+from openeo_udf_fusion.training.translation import ALIKE, fit_translations, halves
 
 
 def test_calibration_recovers_a_linear_translation(pairs, tiny):
     model = SatFuseNet(tiny)
-    calibrate(model, pairs)
+    fit_translations(model, pairs)
     truth = draw(pairs, 16, np.random.default_rng(0), vary=False).truth
     for target, other in OTHER.items():
         moved: Grid = model.merge_into(target).translate(truth[other])
@@ -24,7 +24,7 @@ def test_bands_that_are_alike_stay_as_they_are(pairs, tiny):
     noise = (0.002 * rng.normal(size=(*alike.shape[:2], 1))).astype(np.float32)
     pairs.viirs[...] = np.where(pairs.viirs_valid, alike + noise, 0)
     model = SatFuseNet(tiny)
-    calibrate(model, pairs)
+    fit_translations(model, pairs)
     for target, source in OTHER.items():
         translation = model.merge_into(target).translate
         expected = np.eye(len(tiny.bands(source)))[translation.partner]
