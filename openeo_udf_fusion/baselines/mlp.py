@@ -8,13 +8,16 @@ EO" (a network per sensor pair, no memory of other days); trained with Adam (Kin
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines import daily, same_day
 from openeo_udf_fusion.models.series import Observations, Prediction
+
+if TYPE_CHECKING:
+    import torch
 
 WIDTH, EPOCHS, BATCH, LEARNING_RATE = 64, 40, 512, 3e-3
 YEAR_DAYS = 365.25
@@ -89,10 +92,13 @@ def fit(
     longitude: NDArray[np.floating] | None = None,
     latitude: NDArray[np.floating] | None = None,
     *,
+    groups: NDArray[np.integer] | None = None,
     seed: int = 0,
     epochs: int = EPOCHS,
 ) -> Mlp:
     """Train the network, with the same result for the same seed; needs torch.
+
+    A tenth of the groups is held back: the weights are those of the epoch that did best on it.
 
     Parameters
     ----------
@@ -102,30 +108,42 @@ def fit(
         1..366.
     longitude, latitude : (n,), optional
         In degrees; NaN where unknown.
+    groups : (n,), optional
+        Rows of one group, such as a pixel, are held back together or not at all; by default each row is its
+        own.
     seed, epochs : int
         Of the training.
 
     Returns
     -------
     Mlp
-        sigma is that of the tenth of the rows that was held back.
+        sigma is that of the rows that were held back; of all rows where there is but one group.
     """
     place = None if longitude is None or latitude is None else unit_vector(longitude, latitude, len(source))
     beside = np.asarray(days_of_year, dtype=np.float64)[:, None]
     beside = beside if place is None else np.hstack([beside, place])
-    x, y, beside = same_day.complete_rows(source, target, beside)
-    centre, scale = x.mean(0), np.maximum(x.std(0), 1e-6)
+    group = np.asarray(np.arange(len(source)) if groups is None else groups, np.float64)
+    x, y, beside, group = same_day.complete_rows(source, target, beside, group[:, None])
+    held_back = _hold_back(group[:, 0], seed)
+    centre, scale = x[~held_back].mean(0), np.maximum(x[~held_back].std(0), 1e-6)
     rows = features(x, centre, scale, beside[:, 0], None if place is None else beside[:, 1:])
-    held_back = np.random.default_rng(seed).permutation(len(rows)) < len(rows) // 10
     # Targets of unit variance let bands of different brightness learn at one rate.
-    middle, width = y.mean(0), np.maximum(y.std(0), 1e-6)
-    layers = _train(rows[~held_back], ((y - middle) / width)[~held_back].astype(np.float32), seed, epochs)
+    middle, width = y[~held_back].mean(0), np.maximum(y[~held_back].std(0), 1e-6)
+    layers = _train(rows, ((y - middle) / width).astype(np.float32), held_back, seed, epochs)
     last = Layer(*(part * width.astype(np.float32) for part in layers[-1]))
     layers = (*layers[:-1], last._replace(bias=last.bias + middle.astype(np.float32)))
     mlp = Mlp(centre, scale, layers, np.zeros(y.shape[1]), place is not None)
     scored = held_back if held_back.any() else ~held_back
     sigma = (mlp.translate(rows[scored]) - y[scored]).std(0)
     return Mlp(centre, scale, layers, sigma, place is not None)
+
+
+def _hold_back(group: Floats, seed: int) -> NDArray[np.bool_]:
+    """Which rows (n,) belong to the tenth of the groups that is held back; none of a single group."""
+    names, row = np.unique(group, return_inverse=True)
+    count = max(1, len(names) // 10) if len(names) > 1 else 0
+    chosen: NDArray[np.bool_] = (np.random.default_rng(seed).permutation(len(names)) < count)[row]
+    return chosen
 
 
 def features(
@@ -157,9 +175,16 @@ def unit_vector(
 
 
 def _train(
-    rows: NDArray[np.float32], wanted: NDArray[np.float32], seed: int, epochs: int
+    rows: NDArray[np.float32],
+    wanted: NDArray[np.float32],
+    held_back: NDArray[np.bool_],
+    seed: int,
+    epochs: int,
 ) -> tuple[Layer, ...]:
-    """Minimise the mean square error; the rate falls to nothing along half a cosine."""
+    """Minimise the mean square error; the rate falls to nothing along half a cosine.
+
+    The weights are those of the epoch with the smallest error on the rows held back, of the last if none are.
+    """
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -171,9 +196,11 @@ def _train(
             *(part for pair in zip(linears, relus, strict=False) for part in pair), linears[-1]
         )
         optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
-        steps = epochs * -(-len(rows) // BATCH)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        x, y = torch.from_numpy(rows), torch.from_numpy(wanted)
+        x, y, unseen_x, unseen_y = (
+            torch.from_numpy(table[which]) for which in (~held_back, held_back) for table in (rows, wanted)
+        )
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs * -(-len(x) // BATCH))
+        smallest, best = np.inf, _layers(linears)
         for _ in range(epochs):
             for batch in torch.split(torch.randperm(len(x)), BATCH):
                 optimiser.zero_grad()
@@ -181,6 +208,15 @@ def _train(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 schedule.step()
+            with torch.no_grad():
+                error = float(torch.nn.functional.mse_loss(network(unseen_x), unseen_y))
+            if error < smallest or not len(unseen_x):
+                smallest, best = error, _layers(linears)
+    return best
+
+
+def _layers(linears: Sequence["torch.nn.Linear"]) -> tuple[Layer, ...]:
+    """A copy of the weights."""
     return tuple(
         Layer(linear.weight.detach().numpy().T.copy(), linear.bias.detach().numpy().copy())
         for linear in linears
