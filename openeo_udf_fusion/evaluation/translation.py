@@ -30,9 +30,9 @@ NOTE = (
     "VIIRS is made of measured MODIS by spectra that no training mixed and by the responses of NOAA-20 and "
     "NOAA-21, with noise, gaps and clouds of its own: nobody measured it. "
     "On directional pairs the fitted baselines are those of the NBAR pairs, the network has seen both kinds. "
-    "One rule of the network was made in knowledge of the band centres of all VIIRS platforms, those that are "
-    "scored here among them: on the same day I1 and M4 pass as they are from B1 and B4, and B4 from M4, which "
-    "the ridge, fitted to S-NPP alone, is not allowed; where I1 and M4 beat the ridge, it is by that rule"
+    "One rule of the network was made in knowledge of the band centres of all VIIRS platforms, those scored "
+    "here among them: on the same day I1 and M4 pass as they are from B1 and B4, and B4 from M4. The ridge, "
+    "fitted to S-NPP alone, is not allowed that; where I1 and M4 beat the ridge, it is by that rule"
 )
 
 
