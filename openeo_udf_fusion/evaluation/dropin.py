@@ -83,7 +83,7 @@ SOURCES = (
 )
 
 
-def certify(data: Path, seed: int = 2018, draws: int = 12) -> Json:
+def certify(data: Path, seed: int = 2018, draws: int = 12, weights_folder: Path = cards.FOLDER) -> Json:
     """Feed GPP models trained on MODIS with VIIRS as it is and with synthetic MODIS, and compare.
 
     Every number is of towers whose place the GPP model did not see in training. Differences are paired: the
@@ -97,6 +97,8 @@ def certify(data: Path, seed: int = 2018, draws: int = 12) -> Json:
         Of the folds, the spectra, the noise and the resampling.
     draws
         How often spectra and noise are drawn, by turns for NOAA-20 and NOAA-21; scores are means over them.
+    weights_folder
+        Of the card and the weights of the SatFuseNet that is certified; by default the shipped one.
 
     Returns
     -------
@@ -123,14 +125,14 @@ def certify(data: Path, seed: int = 2018, draws: int = 12) -> Json:
     modis, viirs = draw_bands(towers, spectra, likeness, platforms, seed)
     methods: dict[str, Predict] = {
         AS_IT_IS: identity.predict,
-        SYNTHETIC: weights.load(NETWORK).predict,
+        SYNTHETIC: weights.load(NETWORK, folder=weights_folder).predict,
         RIDGE: fit_ridge(data, seed).predict,
     }
     fed = {TRUTH: modis} | {name: translate(towers, viirs, method) for name, method in methods.items()}
     answered = np.all([np.isfinite(bands).all(axis=(0, 2)) for bands in fed.values()], axis=0)
     fed = {name: bands[:, answered] for name, bands in fed.items()}
     tables, of_draws = compare(towers.take(answered), fed, seed)
-    card = cards.read(NETWORK)
+    card = cards.read(NETWORK, weights_folder)
     return {
         "title": "Drop-in certificate: VIIRS in the place of MODIS in a GPP model",
         "semi_real": True,

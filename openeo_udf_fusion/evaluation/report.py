@@ -36,6 +36,8 @@ def render(result: Json, drop_in: Render = certificate.section) -> str:
     ]
     if result["drop_in"] is not None:
         sections.append(drop_in(result["drop_in"]))
+    else:
+        sections += [page.heading("Drop-in certificate"), page.paragraph(result["drop_in_not_evaluated"])]
     return page.document("SatFuseNet: what it can do, and what it cannot", [*sections, method(result)])
 
 

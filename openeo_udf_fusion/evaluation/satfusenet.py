@@ -105,12 +105,13 @@ def evaluate(
     Raises
     ------
     InvalidParameter
-        The folder has no series, or every network has seen all of them.
+        The folder has no series, every network has seen all of them, or no network's card tells what it
+        has seen.
     """
     trained = networks.available() if trained is None else trained
     whole = series.read(data)
     chosen = networks.assign(trained, list(whole.fingerprints))
-    pixels = unseen(chosen, settings)
+    pixels = unseen(trained, chosen, settings)
     scored, chosen_of_scored = whole.take(pixels), chosen[pixels]
     model = networks.method(trained, chosen_of_scored)
     progress(f"{len(scored)} of {len(whole)} pixels")
@@ -143,17 +144,30 @@ def evaluate(
         data, shipped, settings.directional_pixels, settings.resamples, settings.seed, progress
     )
     result["drop_in"] = None
-    if (data / TOWERS_FOLDER).is_dir():
-        result["drop_in"] = dropin.certify(data, draws=settings.drop_in_draws)
+    missing = [str(part) for part in (TOWERS_FOLDER, RESPONSES_FILE) if not (data / part).exists()]
+    if missing:
+        result["drop_in_not_evaluated"] = f"the data folder has no {' and no '.join(missing)}"
+    else:
+        users_get = trained[0].folder
+        result["drop_in"] = dropin.certify(data, draws=settings.drop_in_draws, weights_folder=users_get)
         progress("drop-in certificate")
     result["curves"] = pictures
     result["verdicts"] = verdicts(result)
     return result
 
 
-def unseen(chosen: NDArray[np.int64], settings: Settings) -> NDArray[np.int64]:
+def unseen(
+    trained: Sequence[networks.Network], chosen: NDArray[np.int64], settings: Settings
+) -> NDArray[np.int64]:
     """The pixels that some network may score, or as many of them as the settings want."""
     pixels = np.flatnonzero(chosen >= 0)
+    if not any(network.seen is not None for network in trained):
+        raise InvalidParameter(
+            "an evaluation needs a network that tells which pixels it has seen, by `pixels_sha256` in the "
+            f"training of its card; those of {', '.join(network.name for network in trained)} have none, as "
+            "after a training on pairs without fingerprints: train on pairs made of nbar_series, or add the "
+            "networks of the cross-validation"
+        )
     if not pixels.size:
         raise InvalidParameter(
             f"all networks have seen every one of the {len(chosen)} pixels; give other pixels, or add the "

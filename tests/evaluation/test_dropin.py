@@ -1,13 +1,16 @@
 import json
+import re
+import shutil
 
 import matplotlib.image
 import numpy as np
 import pytest
 
-from openeo_udf_fusion.errors import FusionError, InvalidParameter
+from openeo_udf_fusion.errors import CorruptWeights, FusionError, InvalidParameter
 from openeo_udf_fusion.evaluation import dropin
 from openeo_udf_fusion.evaluation.gpp_models import MODELS
 from openeo_udf_fusion.evaluation.gpp_towers import read_towers
+from openeo_udf_fusion.models import cards
 
 INPUTS = {"modis", "viirs", "satfusenet", "ridge", "viirs_retrained"}
 
@@ -15,6 +18,13 @@ INPUTS = {"modis", "viirs", "satfusenet", "ridge", "viirs_retrained"}
 @pytest.fixture(scope="module")
 def certificate(shared_data):
     return dropin.certify(shared_data, draws=2)
+
+
+def test_the_network_of_a_folder_is_certified(shared_data, certificate, tmp_path):
+    shutil.copy(cards.FOLDER / "satfusenet.json", tmp_path)
+    with pytest.raises(CorruptWeights, match=re.escape(str(tmp_path))):
+        dropin.certify(shared_data, draws=1, weights_folder=tmp_path)
+    assert certificate["network"]["weights_sha256"] == cards.read("satfusenet").sha256
 
 
 def test_a_missing_folder_is_named_with_what_to_do(tmp_path):

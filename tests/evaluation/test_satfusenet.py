@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_pixels_that_all_networks_saw_are_left_out(folder, result):
     assert found["gap_filling"][0]["cells"] < result["gap_filling"][0]["cells"]
     with pytest.raises(InvalidParameter, match="12 pixels"):
         satfusenet.evaluate(folder, TINY, "", trained=[Network("shipped", cards.FOLDER, frozenset(names))])
+
+
+def test_a_network_that_does_not_tell_what_it_saw_is_named(folder):
+    untold = [Network("given", cards.FOLDER, None)]
+    with pytest.raises(InvalidParameter, match=r"pixels_sha256.*given"):
+        satfusenet.evaluate(folder, TINY, "", trained=untold)
+
+
+def test_towers_without_response_functions_are_no_reason_to_fail(folder, unspoilt, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "hls_gpp").mkdir()
+    found = satfusenet.evaluate(tmp_path, replace(TINY, gap_days=(5,)), "", trained=unspoilt)
+    assert found["drop_in"] is None
+    assert "spectral_responses" in found["drop_in_not_evaluated"]
+    assert "hls_gpp" not in found["drop_in_not_evaluated"]
 
 
 def test_the_report_needs_nothing_else(result):
