@@ -29,13 +29,17 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--weights",
         type=Path,
         metavar="DIR",
-        help="score the network in this folder instead of the shipped ones",
+        help="score the network in this folder, and those of its cross-validation in DIR/folds/*, instead of "
+        "the shipped ones",
     )
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a printable HTML page")
-    parser.add_argument(
-        "--card", action="store_true", help="write the skill into the card of the network that users get"
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument(
+        "--card",
+        action="store_true",
+        help="write the skill into the card of the network that users get; not from a --quick look",
     )
-    parser.add_argument(
+    extent.add_argument(
         "--quick", action="store_true", help="a few pixels and gaps: whether it works, no more"
     )
     output = parser.add_mutually_exclusive_group()
@@ -48,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from openeo_udf_fusion.evaluation import markdown, networks, satfusenet, summary
 
     settings = satfusenet.QUICK if args.quick else satfusenet.Settings()
-    trained = [networks.read("given", args.weights)] if args.weights else None
+    trained = networks.given(args.weights) if args.weights else None
     result = satfusenet.evaluate(args.data, settings, command(args), narrator(), trained)
     if args.report:
         write_report(result, args.report)

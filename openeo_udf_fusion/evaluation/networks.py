@@ -36,8 +36,18 @@ class Network:
 
 def available() -> list[Network]:
     """The shipped network, then those of the cross-validation."""
-    folders = sorted(file.parent for file in FOLDS.glob(f"*/{NAME}.json"))
-    return [read("shipped", cards.FOLDER), *(read(f"fold {folder.name}", folder) for folder in folders)]
+    return [read("shipped", cards.FOLDER), *of_folds(FOLDS)]
+
+
+def given(folder: Path) -> list[Network]:
+    """The network in a folder, then those of its cross-validation in `folds/*`, as training leaves them."""
+    return [read("given", folder), *of_folds(folder / FOLDS.name)]
+
+
+def of_folds(folder: Path) -> list[Network]:
+    """The networks in the sub-folders of a folder; none if there are none."""
+    folders = sorted(file.parent for file in folder.glob(f"*/{NAME}.json"))
+    return [read(f"fold {each.name}", each) for each in folders]
 
 
 def read(name: str, folder: Path) -> Network:

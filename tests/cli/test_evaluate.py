@@ -4,6 +4,8 @@ import shutil
 import numpy as np
 import pytest
 
+from openeo_udf_fusion.cli import evaluate
+from openeo_udf_fusion.evaluation import networks, satfusenet
 from openeo_udf_fusion.models import cards
 
 
@@ -73,17 +75,28 @@ def test_json_is_one_object_beside_a_report(command, folders, tmp_path):
 
 def test_markdown_prints_the_tables(command, folders):
     data, weights = folders
-    done = command(
-        *("evaluate", "satfusenet", "--data", data, "--weights", weights, "--quick", "--markdown", "--card")
-    )
+    done = command(*("evaluate", "satfusenet", "--data", data, "--weights", weights, "--quick", "--markdown"))
     assert done.status == 0
     assert "| 80 days |" in done.stdout
+
+
+def test_the_card_gets_the_skill_of_the_network_in_the_folder(folders):
+    data, weights = folders
+    trained = networks.given(weights)
+    result = satfusenet.evaluate(data, satfusenet.QUICK, "the command", trained=trained)
+    evaluate.write_skill(result, weights)
     skill = json.loads((weights / "satfusenet.json").read_text(encoding="utf-8"))["properties"][
         "fusion:skill"
     ]
     assert skill["pixels"] == 6
     for gap in skill["gap_filling_modis_alone"].values():
-        assert f"{gap['ratio_mean']['ratio']:.3f} (" in done.stdout
+        assert gap["ratio_mean"]["ratio"] > 0
+
+
+def test_no_card_is_written_after_a_quick_look(command, tmp_path):
+    done = command("evaluate", "satfusenet", "--data", tmp_path, "--quick", "--card")
+    assert done.status == 2
+    assert "not allowed with" in done.stderr
 
 
 def test_a_folder_without_series_is_explained(command, tmp_path):

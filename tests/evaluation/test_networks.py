@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from openeo_udf_fusion.evaluation import networks
 from openeo_udf_fusion.evaluation.networks import Network
+from openeo_udf_fusion.models import cards
 
 PIXELS = ["aaaaaaaa", "bbbbbbbb", "cccccccc", "dddddddd"]
 
@@ -26,6 +28,15 @@ def network(name, seen):
 def test_a_pixel_is_scored_by_the_first_network_that_did_not_see_it(seen, expected):
     trained = [network(str(place), each) for place, each in enumerate(seen)]
     np.testing.assert_array_equal(networks.assign(trained, PIXELS), expected)
+
+
+def test_a_given_folder_brings_the_networks_of_its_folds(tmp_path):
+    for folder in (tmp_path, tmp_path / "folds" / "1", tmp_path / "folds" / "0"):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(cards.FOLDER / "satfusenet.json", folder)
+    found = networks.given(tmp_path)
+    assert [network.name for network in found] == ["given", "fold 0", "fold 1"]
+    assert found[2].folder == tmp_path / "folds" / "1"
 
 
 def test_the_shipped_network_comes_first():
