@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.models.series import Observations, Prediction
+from openeo_udf_fusion.sensors import FUSED_BANDS
 
 
 class Predict(Protocol):
@@ -31,19 +32,20 @@ class Method(NamedTuple):
         target: str,
         pixel: NDArray[np.int64],
     ) -> Prediction:
-        """Predict a row of series; `pixel` (x,) says which pixel each of them is a copy of."""
+        """Predict a row of series; `pixel` (x,) says which pixel each of them is a copy of.
+
+        NaN where no function may score a pixel.
+        """
         chosen = self.chosen[pixel]
         used = np.unique(chosen[chosen >= 0])
         if len(used) == 1 and (chosen >= 0).all():
             only: Predict = self.predict[int(used[0])]
             return only(observed, query_days, target)
-        mean = sigma = np.empty((0,), np.float32)
+        shape = (len(query_days), len(FUSED_BANDS[target]), 1, len(pixel))
+        mean, sigma = (np.full(shape, np.nan, np.float32) for _ in range(2))
         for which in used:
             columns = np.flatnonzero(chosen == which)
             part = self.predict[which](select(observed, columns), query_days, target)
-            if not mean.size:
-                shape = (*part.mean.shape[:-1], len(pixel))
-                mean, sigma = (np.full(shape, np.nan, np.float32) for _ in range(2))
             mean[..., columns], sigma[..., columns] = part.mean, part.sigma
         return Prediction(mean, sigma, mean[None, :0])
 

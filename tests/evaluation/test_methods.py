@@ -8,7 +8,7 @@ DAYS = np.arange(5, dtype=np.int32)
 
 def constant(value):
     def predict(observed, query_days, target):
-        shape = (len(query_days), 2, *observed[target].values.shape[2:])
+        shape = (len(query_days), 7, *observed[target].values.shape[2:])
         return Prediction(
             np.full(shape, value, np.float32), np.full(shape, value / 2, np.float32), np.empty(0)
         )
@@ -18,7 +18,7 @@ def constant(value):
 
 def observed(count):
     return {
-        "modis": Observations(np.zeros((5, 2, 1, count), np.float32), np.ones((5, 2, 1, count), bool), DAYS)
+        "modis": Observations(np.zeros((5, 7, 1, count), np.float32), np.ones((5, 7, 1, count), bool), DAYS)
     }
 
 
@@ -33,6 +33,13 @@ def test_a_pixel_that_nobody_may_score_has_no_answer():
     found = Method([constant(1)], np.array([0, -1]))(observed(2), DAYS, "modis", np.array([0, 1]))
     assert np.isnan(found.mean[..., 1]).all()
     assert (found.mean[..., 0] == 1).all()
+
+
+def test_no_series_have_an_empty_answer_of_the_right_shape():
+    found = Method([constant(1), constant(2)], np.array([0, 1]))(
+        observed(0), DAYS, "modis", np.empty(0, np.int64)
+    )
+    assert found.mean.shape == found.sigma.shape == (5, 7, 1, 0)
 
 
 def test_one_function_for_all():
