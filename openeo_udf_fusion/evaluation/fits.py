@@ -1,6 +1,7 @@
 """Translators that must be fitted, each on the pixels that it is not scored on."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,14 @@ def training_pairs(data: Path, series: Series) -> Pairs:
     blocks = pairs.simulate(
         data, campaign.PLATFORMS, campaign.VARIANTS, campaign.SEED, "train", pixels=series.row
     )
-    return pairs.join([block.take(block.product == "nbar") for block in blocks])
+    sample = pairs.join([block.take(block.product == "nbar") for block in blocks])
+    return replace(sample, first_day=np.full_like(sample.first_day, series.first_day))
+
+
+def whole_days(sample: Pairs) -> NDArray[np.bool_]:
+    """Days on which both sensors have all their bands, (n, t): translators are fitted on these alone."""
+    found: NDArray[np.bool_] = sample.modis_valid.all(axis=-1) & sample.viirs_valid.all(axis=-1)
+    return found
 
 
 def fit(sample: Pairs, series: Series, parts: int, epochs: int = MLP_EPOCHS) -> dict[str, dict[str, Method]]:
@@ -76,8 +84,7 @@ def same_day_rows(
     sample: Pairs, source: str, target: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
     """Some days on which both sensors are whole, shuffled: source, target (n, b), day of year, pixel (n,)."""
-    both = sample.modis_valid.all(axis=-1) & sample.viirs_valid.all(axis=-1)
-    row, column = np.nonzero(both)
+    row, column = np.nonzero(whole_days(sample))
     some = np.random.default_rng(SEED).permutation(len(row))[:ROWS]
     row, column = row[some], column[some]
     values = {"modis": sample.modis[row, column], "viirs": sample.viirs[row, column]}

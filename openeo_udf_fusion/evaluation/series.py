@@ -1,5 +1,6 @@
 """The measured series that are scored: a year of MODIS per pixel, and what the ground was like."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +40,7 @@ class Series:
     row
         (p,) which of the pixels of the data folder each is: `pairs.simulate` knows them by that number.
     first_day
-        Days since 1970-01-01.
+        Days since 1970-01-01: that of the file's `dates`, else 2012-01-01.
     """
 
     values: NDArray[np.float32]
@@ -81,24 +82,50 @@ def read(data: Path) -> Series:
     Raises
     ------
     InvalidParameter
-        There is no such file, one lacks an array, or the series are of different lengths.
+        There is no such file, one lacks an array, or the series are not of the same days.
     """
-    lengths, covers = set(), []
+    lengths, starts, covers = set(), set(), []
     for file in sorted((data / SERIES_FOLDER).glob("*.npz")):
         with np.load(file) as archive:
             if "refl" in archive:
                 count, days = archive["refl"].shape[:2]
                 lengths.add(days)
+                starts.add(first_day(archive, file.name))
                 covers.append(archive["land_cover"] if "land_cover" in archive else np.full(count, ""))
     if len(lengths) > 1:
         raise InvalidParameter(
             f"the series in {SERIES_FOLDER}/*.npz must be equally long, they have {sorted(lengths)} days"
         )
+    if len(starts) > 1:
+        days_of = ", ".join(str(np.datetime64(start, "D")) for start in sorted(starts))
+        raise InvalidParameter(
+            f"the series in {SERIES_FOLDER}/*.npz must begin on one day, they do on {days_of}"
+        )
     values, valid, fingerprints = pairs.read_series(data)
     names = np.array(fingerprints)
     _, first = np.unique(names, return_index=True)
-    whole = Series(values, valid, names, np.concatenate(covers).astype(str), np.arange(len(values)))
+    cover = np.concatenate(covers).astype(str)
+    whole = Series(values, valid, names, cover, np.arange(len(values)), min(starts))
     return whole.take(np.sort(first))
+
+
+def first_day(archive: Mapping[str, NDArray[np.generic]], name: str) -> int:
+    """The first of an archive's `dates` in days since 1970-01-01; `FIRST_DAY` where it has none.
+
+    Raises
+    ------
+    InvalidParameter
+        The dates are not consecutive days, one for each column.
+    """
+    if "dates" not in archive:
+        return FIRST_DAY
+    days = archive["dates"].astype("datetime64[D]").astype(np.int64)
+    if len(days) != archive["refl"].shape[1] or (np.diff(days) != 1).any():
+        raise InvalidParameter(
+            f"the dates of {name} must be consecutive days, one for each of its {archive['refl'].shape[1]} "
+            f"columns; {len(days)} dates came, or some are left out"
+        )
+    return int(days[0])
 
 
 def surface(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.int8]:

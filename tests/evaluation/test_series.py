@@ -27,6 +27,37 @@ def test_the_same_pixel_in_two_files_counts_once(folder, stored, tmp_path):
     assert (found.row == range(5)).all()
 
 
+def save(folder, refl, name="a", **more):
+    (folder / "nbar_series").mkdir(exist_ok=True)
+    np.savez(folder / "nbar_series" / f"{name}.npz", refl=refl, scale=1e-4, fill=-32768, **more)
+
+
+def test_the_days_are_those_of_the_file(stored, tmp_path):
+    dates = np.arange("2019-06-01", "2019-10-09", dtype="datetime64[D]")
+    save(tmp_path, stored[:5], dates=dates)
+    found = series.read(tmp_path)
+    np.testing.assert_array_equal(found.days, dates.astype(int))
+    np.testing.assert_array_equal(found.take(np.array([1])).days, found.days)
+
+
+def test_a_file_without_dates_is_of_2012(folder):
+    assert series.read(folder).days[0] == np.datetime64("2012-01-01").astype(int)
+
+
+@pytest.mark.parametrize("dates", [np.arange(129), np.arange(130) * 8])
+def test_dates_that_are_not_consecutive_days_are_refused(stored, tmp_path, dates):
+    save(tmp_path, stored[:5], dates=dates.astype("datetime64[D]"))
+    with pytest.raises(InvalidParameter, match=r"consecutive days.*130"):
+        series.read(tmp_path)
+
+
+def test_series_of_different_years_are_refused(stored, tmp_path):
+    for name, start in (("a", 0), ("b", 365)):
+        save(tmp_path, stored[:5], name, dates=np.arange(start, start + 130).astype("datetime64[D]"))
+    with pytest.raises(InvalidParameter, match=r"1970-01-01, 1971-01-01"):
+        series.read(tmp_path)
+
+
 def test_series_of_different_lengths_are_refused(stored, tmp_path):
     (tmp_path / "nbar_series").mkdir()
     for name, days in (("a", 130), ("b", 100)):
