@@ -92,6 +92,12 @@ def pick(
     return Cells(pixel[x], band, group[t, x].astype(np.int64), truth[hidden])
 
 
+def none(methods: Sequence[str]) -> Cells:
+    """No cells, of some methods."""
+    where, values = np.empty(0, np.int64), np.empty(0, np.float32)
+    return Cells(where, where, where, values, dict.fromkeys(methods, values), dict.fromkeys(methods, values))
+
+
 def join(parts: Sequence[Cells]) -> Cells:
     """All cells of several parts that were scored with the same methods."""
     return Cells(

@@ -211,7 +211,8 @@ def scatter(rows: Sequence[Json]) -> Figure:
     for axis, row in zip(axes, rows, strict=False):
         counts, end = np.array(row["counts"], np.float64).T, row["highest"]
         shown = np.ma.masked_less(counts, 1)
-        axis.pcolormesh(*[np.linspace(0, end, len(counts) + 1)] * 2, shown, norm=LogNorm(1), cmap="magma_r")
+        norm = LogNorm(1, max(2.0, counts.max()))
+        axis.pcolormesh(*[np.linspace(0, end, len(counts) + 1)] * 2, shown, norm=norm, cmap="magma_r")
         axis.plot([0, end], [0, end], color="black", linewidth=0.8)
         axis.set(title=row["band"], xlim=(0, end), ylim=(0, end), aspect="equal")
     spare(axes, len(rows))

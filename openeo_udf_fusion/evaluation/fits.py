@@ -37,8 +37,7 @@ def training_pairs(data: Path, series: Series) -> Pairs:
 
 def whole_days(sample: Pairs) -> NDArray[np.bool_]:
     """Days on which both sensors have all their bands, (n, t): translators are fitted on these alone."""
-    found: NDArray[np.bool_] = sample.modis_valid.all(axis=-1) & sample.viirs_valid.all(axis=-1)
-    return found
+    return np.logical_and(sample.modis_valid.all(axis=-1), sample.viirs_valid.all(axis=-1))
 
 
 def fit(sample: Pairs, series: Series, parts: int, epochs: int = MLP_EPOCHS) -> dict[str, dict[str, Method]]:

@@ -53,10 +53,13 @@ def fill(
     -------
     Cells
         `group` is the surface of the day (see `surface`); with a companion, VIIRS_SAW or VIIRS_MISSED.
+        No cell where the gap fits between the observations of no pixel.
     """
     gaps = draw_gaps(series.valid, length, series.keys, repeats, seed)
+    if not len(gaps.pixel):
+        return cells.none(list(methods))
     parts = []
-    for start in range(0, max(len(gaps.pixel), 1), COPIES):
+    for start in range(0, len(gaps.pixel), COPIES):
         part = Gaps(*(each[start : start + COPIES] for each in gaps))
         parts.append(fill_part(series, methods, part, length, companion))
         progress(f"{length} d: {start + len(part.pixel)} of {len(gaps.pixel)} gaps")

@@ -33,9 +33,13 @@ def draw_weights(pixels: int, resamples: int, seed: int) -> Doubles:
 
 
 def percentiles(estimate: Doubles, resampled: Doubles) -> Interval:
-    """The interval of an estimate from its values on the resamples, which lie along the first axis."""
-    low, high = np.nanquantile(resampled, TAILS, axis=0)
-    return Interval(estimate, low, high)
+    """The interval of an estimate from its values on the resamples, which lie along the first axis.
+
+    NaN where no resample has a value.
+    """
+    known = np.isfinite(resampled).any(axis=0)
+    low, high = np.nanquantile(np.where(known, resampled, 0), TAILS, axis=0)
+    return Interval(estimate, np.where(known, low, np.nan), np.where(known, high, np.nan))
 
 
 def with_cells(*sums: Sums) -> list[Sums]:
@@ -61,7 +65,7 @@ def rmse_ratio(
     Returns
     -------
     tuple of Interval
-        Per band, (bands,), and of the mean over the bands, ().
+        Per band, (bands,), NaN for one without cells, and of the mean over the other bands, ().
     """
     model, baseline = with_cells(model, baseline)
     weights = draw_weights(len(model.cells), resamples, seed)
@@ -71,7 +75,11 @@ def rmse_ratio(
 
     found = of(metrics.over_pixels(model), metrics.over_pixels(baseline))
     resampled = of(metrics.weigh(model, weights), metrics.weigh(baseline, weights))
-    return percentiles(found, resampled), percentiles(found.mean(), resampled.mean(axis=-1))
+    known = np.isfinite(found)
+    if not known.any():
+        return percentiles(found, resampled), percentiles(np.asarray(np.nan), resampled[:, 0])
+    mean = percentiles(found[known].mean(), resampled[:, known].mean(axis=-1))
+    return percentiles(found, resampled), mean
 
 
 def nse_difference(model: Sums, baseline: Sums, resamples: int = RESAMPLES, seed: int = 0) -> Interval:

@@ -19,7 +19,8 @@ def verdicts(result: Mapping[str, Sequence[Json]]) -> Json:
     ----------
     result
         The rows `gap_ratio`, `gap_ratio_mean`, `gap_coverage`, `translation` and
-        `translation_nse_difference` of an evaluation.
+        `translation_nse_difference` of an evaluation. Rows without a number, as of a band that was never
+        observed, are left out and counted.
     """
     found: Json = {
         "ratio_to_best_baseline": highest_ratio(result["gap_ratio"]),
@@ -38,44 +39,50 @@ def verdicts(result: Mapping[str, Sequence[Json]]) -> Json:
 
 def highest_ratio(rows: Sequence[Json]) -> Json:
     """The upper end of the RMSE ratio's interval, in every band at every gap length."""
-    worst = max(rows, key=lambda row: row["high"], default=None)
+    known = measured(rows, "ratio", "high")
+    worst = max(known, key=lambda row: row["high"], default=None)
     return {
         "rule": f"RMSE over the best baseline's: its 95 % interval ends at {HIGHEST_RATIO} or below",
-        "holds": decided(rows, lambda row: row["high"] <= HIGHEST_RATIO),
+        "holds": decided(known, lambda row: row["high"] <= HIGHEST_RATIO),
+        "not_measured": len(rows) - len(known),
         "worst": worst,
-        "losses": [row for row in rows if row["high"] > HIGHEST_RATIO],
+        "losses": [row for row in known if row["high"] > HIGHEST_RATIO],
     }
 
 
 def mean_ratio(rows: Sequence[Json], required: Mapping[int, float]) -> Json:
     """The mean over the bands of the RMSE ratio, at every gap length."""
+    known = measured(rows, "ratio")
     gaps = [
         {**row, "required": required[row["gap_days"]], "holds": row["ratio"] <= required[row["gap_days"]]}
-        for row in rows
+        for row in known
         if row["gap_days"] in required
     ]
     return {
         "rule": "mean over the bands of RMSE over the best baseline's, at most the required",
         "holds": decided(gaps, lambda row: row["holds"]),
+        "not_measured": len(rows) - len(known),
         "gaps": gaps,
     }
 
 
 def coverage(rows: Sequence[Json]) -> Json:
     """How near the 80 % intervals come to 80 %, all bands together; single bands are shown beside."""
+    known = measured(rows, "coverage80", "half_width")
     judged = [
         row
         | {
             "tolerance": max(TOLERANCE, row["half_width"]),
             "holds": abs(row["coverage80"] - COVERAGE) <= max(TOLERANCE, row["half_width"]),
         }
-        for row in rows
+        for row in known
     ]
     pooled = [row for row in judged if row["band"] == ALL_BANDS]
     return {
         "rule": "80 % intervals cover 80 % within max(2 %, the half-width of their 95 % interval), all bands "
         "together at every gap length",
         "holds": decided(pooled, lambda row: row["holds"]),
+        "not_measured": len(rows) - len(known),
         "gaps": pooled,
         "single_bands_outside": [row for row in judged if row["band"] != ALL_BANDS and not row["holds"]],
     }
@@ -95,13 +102,15 @@ def translation_below_ridge(rows: Sequence[Json]) -> Json:
         for key, rmse in at.items()
         if key[3] == "satfusenet"
     ]
-    gate = [row for row in compared if row["platform"] == GATE_PLATFORM]
+    known = measured(compared, "rmse", "ridge")
+    gate = [row for row in known if row["platform"] == GATE_PLATFORM]
     return {
         "rule": f"RMSE below the all-band ridge's for every band in both directions, {GATE_PLATFORM}",
         "holds": decided(gate, lambda row: row["rmse"] < row["ridge"]),
+        "not_measured": len(compared) - len(known),
         "losses": [row for row in gate if row["rmse"] >= row["ridge"]],
         "losses_on_other_platforms": [
-            row for row in compared if row not in gate and row["rmse"] >= row["ridge"]
+            row for row in known if row not in gate and row["rmse"] >= row["ridge"]
         ],
     }
 
@@ -109,14 +118,21 @@ def translation_below_ridge(rows: Sequence[Json]) -> Json:
 def translation_beats_mlp(rows: Sequence[Json]) -> Json:
     """Translation against the MLP: a higher NSE in every band."""
     against = [row for row in rows if row["baseline"] == "mlp"]
-    gate = [row for row in against if row["platform"] == GATE_PLATFORM]
+    known = measured(against, "difference", "low")
+    gate = [row for row in known if row["platform"] == GATE_PLATFORM]
     return {
         "rule": f"NSE above the MLP's for every band in both directions, {GATE_PLATFORM}",
         "holds": decided(gate, lambda row: row["difference"] > 0),
+        "not_measured": len(against) - len(known),
         "losses": [row for row in gate if row["difference"] <= 0],
         "wins_beyond_doubt": sum(row["low"] > 0 for row in gate),
-        "losses_on_other_platforms": [row for row in against if row not in gate and row["difference"] <= 0],
+        "losses_on_other_platforms": [row for row in known if row not in gate and row["difference"] <= 0],
     }
+
+
+def measured(rows: Sequence[Json], *columns: str) -> list[Json]:
+    """The rows that have a number in all of these columns."""
+    return [row for row in rows if all(row[column] is not None for column in columns)]
 
 
 def decided(rows: Sequence[Json], holds: Callable[[Json], bool]) -> bool | None:

@@ -51,6 +51,17 @@ def test_a_wide_interval_of_coverage_forgives_more():
     assert verdicts(result(covered=0.77, half_width=0.031))["coverage80"]["holds"] is True
 
 
+def test_rows_without_a_number_are_left_out_and_counted():
+    found = verdicts(result(high=None, rmse=None, difference=None, covered=None))
+    for gate in ("ratio_to_best_baseline", "coverage80", "translation_below_ridge", "translation_beats_mlp"):
+        assert found[gate]["holds"] is None
+        assert found[gate]["not_measured"] == 1
+    assert found["mean_ratio"]["not_measured"] == 0
+    rows = result()
+    rows["gap_ratio"].append({**rows["gap_ratio"][0], "band": "B5", "ratio": None, "low": None, "high": None})
+    assert verdicts(rows)["ratio_to_best_baseline"]["holds"] is True
+
+
 def test_what_was_not_measured_has_no_verdict():
     found = verdicts(result(platform="NOAA-21"))
     assert found["translation_below_ridge"]["holds"] is None
