@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openeo_udf_fusion.evaluation import curves, tables
 from openeo_udf_fusion.evaluation.cells import Cells
@@ -21,26 +22,36 @@ VIIRS_DAYS = {"viirs_seen": VIIRS_SAW, "viirs_missed": VIIRS_MISSED}
 
 @dataclass
 class GapScores:
-    """Rows of an evaluation of MODIS alone; `add` a gap length at a time."""
+    """Rows of an evaluation of MODIS alone; `add` a gap length at a time.
+
+    `untouched` (pixels,) are those that no setting of the training was chosen by, where that is known.
+    """
 
     resamples: int
+    untouched: NDArray[np.bool_] | None = None
     filling: list[Json] = field(default_factory=list)
     by_surface: list[Json] = field(default_factory=list)
     ratio: list[Json] = field(default_factory=list)
     ratio_mean: list[Json] = field(default_factory=list)
+    ratio_mean_untouched: list[Json] = field(default_factory=list)
     coverage: list[Json] = field(default_factory=list)
     left_out: list[Json] = field(default_factory=list)
+    lengths_left_out: list[Json] = field(default_factory=list)
     distributions: list[Json] = field(default_factory=list)
     pixels: list[Json] = field(default_factory=list)
     scatter: list[Json] = field(default_factory=list)
 
     def add(self, cells: Cells, length: int, series: Series) -> None:
-        """Score all methods on the cells that each of them has filled."""
+        """Score all methods on the cells that each of them has filled; note it where there are none."""
         labels: Json = {"gap_days": length}
         methods = list(cells.mean)
         unanswered = {name: int((~cells.answered([name])).sum()) for name in methods}
         self.left_out.append({**labels, "cells": len(cells), "without_value": unanswered})
         kept = cells.where(cells.answered())
+        if not len(kept):
+            why = "all methods fill no cell" if len(cells) else "no pixel has observations so far apart"
+            self.lengths_left_out.append({**labels, "reason": why})
+            return
         sums = sums_of(kept, methods, len(series))
         self.filling.extend(tables.score_rows(sums, BANDS, labels, REFERENCE))
         self.by_surface.extend(surface_rows(kept, methods, labels, series))
@@ -49,10 +60,21 @@ class GapScores:
         rows, mean = tables.ratio_rows(sums, MODEL, baselines, BANDS, labels, self.resamples)
         self.ratio.extend(rows)
         self.ratio_mean.append(mean)
+        self.add_untouched(kept, baselines, labels, len(series))
         self.distributions.extend(curves.distribution(kept, name, labels) for name in methods)
         self.pixels.extend(curves.rmse_of_pixels(sums, labels))
         if length == SCATTER_GAP_DAYS:
             self.scatter.extend(curves.scatter(kept, MODEL, BANDS, labels))
+
+    def add_untouched(self, kept: Cells, baselines: Sequence[str], labels: Json, pixels: int) -> None:
+        """The mean ratio once more, on the pixels that no setting was chosen by."""
+        if self.untouched is None:
+            return
+        own = kept.where(self.untouched[kept.pixel])
+        if len(own):
+            sums = sums_of(own, [MODEL, *baselines], pixels)
+            _, mean = tables.ratio_rows(sums, MODEL, baselines, BANDS, labels, self.resamples)
+            self.ratio_mean_untouched.append({**mean, "pixels": int(np.unique(own.pixel).size)})
 
 
 def sums_of(cells: Cells, methods: Sequence[str], pixels: int) -> dict[str, Sums]:

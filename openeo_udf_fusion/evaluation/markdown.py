@@ -16,6 +16,8 @@ def tables(result: Json) -> str:
         "the 7 bands); ratio: RMSE over the best simple method's of each band, mean of the bands, with its "
         "95 % interval.",
         gap_table(result),
+        *([line] if (line := summary.untouched(result)) else []),
+        *summary.lengths_left_out(result),
         f"Translation, semi-real VIIRS of {GATE_PLATFORM}: RMSE x 1000.",
         *[translation_table(result, direction) for direction in distinct(result["translation"], "direction")],
         "Gates:",
@@ -26,7 +28,7 @@ def tables(result: Json) -> str:
 
 
 def gap_table(result: Json) -> str:
-    """Methods, ratio and coverage by gap length."""
+    """Methods, ratio and coverage by gap length; means are over the bands that have cells."""
     rows = result["gap_filling"]
     methods, gaps = distinct(rows, "method"), distinct(rows, "gap_days")
     means = {row["gap_days"]: row for row in result["gap_ratio_mean"]}
@@ -40,7 +42,7 @@ def gap_table(result: Json) -> str:
         lines.append(
             [
                 f"{gap} days",
-                *(f"{1000 * error:.1f}" for error in errors),
+                *(thousandfold(error) for error in errors),
                 f"{ratio['ratio']:.3f} ({ratio['low']:.3f}–{ratio['high']:.3f})",
                 f"{100 * inside['coverage80']:.1f} % ± {100 * inside['half_width']:.1f}",
             ]
@@ -55,7 +57,7 @@ def translation_table(result: Json, direction: str) -> str:
     ]
     bands = distinct(rows, "band")
     at = {(row["method"], row["band"]): row["rmse"] for row in rows}
-    lines = [[name, *(f"{1000 * at[name, b]:.1f}" for b in bands)] for name in distinct(rows, "method")]
+    lines = [[name, *(thousandfold(at[name, b]) for b in bands)] for name in distinct(rows, "method")]
     return table([arrow(direction), *bands], lines)
 
 
@@ -65,6 +67,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def mean(found: Sequence[float]) -> float:
-    """The mean of a few numbers."""
-    return sum(found) / len(found)
+def thousandfold(value: float | None) -> str:
+    """A number for a table in thousandths; a dash for none."""
+    return "–" if value is None else f"{1000 * value:.1f}"
+
+
+def mean(found: Sequence[float | None]) -> float | None:
+    """The mean of those of a few numbers that are known; None if none is."""
+    known = [value for value in found if value is not None]
+    return sum(known) / len(known) if known else None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from openeo_udf_fusion.evaluation import certificate, figures, page, summary
 from openeo_udf_fusion.evaluation.page import Cell
+from openeo_udf_fusion.evaluation.verdicts import measured
 from openeo_udf_fusion.jsontypes import Json
 
 Render = Callable[[Json], str]
@@ -83,6 +84,7 @@ def gaps(result: Json) -> str:
         ),
         *[scores(rows, {"gap_days": gap}, "rmse", f"RMSE x 1000, gaps of {gap} days") for gap in lengths],
         ratio_table(result["gap_ratio"], lengths),
+        *([page.paragraph(line)] if (line := summary.untouched(result)) else []),
         *[scores(rows, {"gap_days": gap}, "crps", f"CRPS x 1000, gaps of {gap} days") for gap in lengths],
         page.picture(
             figures.rmse_of_pixels(pictures["rmse_of_pixels"]),
@@ -260,18 +262,19 @@ def best_of(score: str, found: Sequence[float | None]) -> float | None:
     return max(known) if score == "nse" else min(known)
 
 
+def ratio_cell(row: Json) -> Cell:
+    """A ratio with its interval; a dash where there was nothing to score."""
+    if not measured([row], "ratio", "low", "high"):
+        return Cell("–")
+    mark = "win" if row["high"] < 1 else "loss" if row["ratio"] > 1 else ""
+    return Cell(f"{row['ratio']:.3f} ({row['low']:.2f}–{row['high']:.2f})", mark)
+
+
 def ratio_table(rows: Sequence[Json], lengths: Sequence[str]) -> str:
     """RMSE over the best baseline's with its interval, gaps by bands."""
     bands = figures.distinct(rows, "band")
     lines = []
     for gap in lengths:
         own = {row["band"]: row for row in rows if row["gap_days"] == gap}
-        cells = [
-            Cell(
-                f"{row['ratio']:.3f} ({row['low']:.2f}–{row['high']:.2f})",
-                "win" if row["high"] < 1 else "loss" if row["ratio"] > 1 else "",
-            )
-            for row in (own[band] for band in bands)
-        ]
-        lines.append([f"{gap} days", *cells])
+        lines.append([f"{gap} days", *(ratio_cell(own[band]) for band in bands)])
     return page.table("RMSE over the best simple method's (95 % interval)", ["gap", *bands], lines)

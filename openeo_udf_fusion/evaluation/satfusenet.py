@@ -116,7 +116,8 @@ def evaluate(
     model = networks.method(trained, chosen_of_scored)
     progress(f"{len(scored)} of {len(whole)} pixels")
 
-    gaps = GapScores(settings.resamples)
+    untouched = series.untouched(whole)
+    gaps = GapScores(settings.resamples, None if untouched is None else untouched[pixels])
     fillers = {name: alike(predict, len(scored)) for name, predict in GAP_FILLERS.items()} | {MODEL: model}
     for length in settings.gap_days:
         found = gap_filling.fill(scored, fillers, length, settings.repeats, settings.seed, progress=progress)
@@ -131,6 +132,7 @@ def evaluate(
         "gap_filling_by_surface": gaps.by_surface,
         "gap_ratio": gaps.ratio,
         "gap_ratio_mean": gaps.ratio_mean,
+        "gap_ratio_mean_untouched": gaps.ratio_mean_untouched,
         "gap_coverage": gaps.coverage,
     }
     pictures: Json = {
@@ -189,6 +191,7 @@ def describe(data: Path, whole: Series, scored: Series, gaps: GapScores) -> Json
         "days": int(whole.values.shape[1]),
         "gaps": "one hidden at a time, all bands, with an observation before and after it in the same series",
         "cells_without_value": gaps.left_out,
+        "gap_lengths_left_out": gaps.lengths_left_out,
         "snow_rule": SNOW_RULE,
         "viirs": translation.NOTE,
         "fitted_baselines": fits.NOTE,
@@ -203,7 +206,10 @@ def translations(
     empty |= {"translation_directional": [], "gap_filling_with_viirs": []}
     if not (data / RESPONSES_FILE).is_file():
         return empty | {"translation_not_evaluated": f"the data folder has no {RESPONSES_FILE}"}
-    fitted = fits.fit(fits.training_pairs(data, scored), scored, settings.parts)
+    known = fits.training_pairs(data, scored)
+    if not fits.whole_days(known).any():
+        return empty | {"translation_not_evaluated": "on no day do both sensors have all their bands"}
+    fitted = fits.fit(known, scored, settings.parts)
     progress("fitted the translators")
     methods = {target: {**each, MODEL: model} for target, each in fitted.items()}
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from openeo_udf_fusion.evaluation.figures import arrow
-from openeo_udf_fusion.evaluation.verdicts import COVERAGE, TOLERANCE
+from openeo_udf_fusion.evaluation.series import TUNING_PIXELS
+from openeo_udf_fusion.evaluation.verdicts import COVERAGE, TOLERANCE, measured
 from openeo_udf_fusion.jsontypes import Json
 
 GATES = {
@@ -19,9 +20,35 @@ SHOWN_LOSSES = 8
 
 def verdict_rows(verdicts: Json) -> list[tuple[str, str, str]]:
     """Gate, answer and the numbers that decide."""
-    found = [(GATES[name], ANSWERS[verdicts[name]["holds"]], numbers(name, verdicts[name])) for name in GATES]
+    found = [(GATES[name], ANSWERS[verdicts[name]["holds"]], detail(name, verdicts[name])) for name in GATES]
     aim = verdicts["aim"]
     return [*found, ("Aim, no gate: further ahead in long gaps", ANSWERS[aim["holds"]], ratios(aim["gaps"]))]
+
+
+def detail(name: str, verdict: Json) -> str:
+    """The numbers that decide a gate, and how many of them there should be more."""
+    left_out = verdict["not_measured"]
+    return numbers(name, verdict) + (f"; {left_out} without a measurement, left out" if left_out else "")
+
+
+def untouched(result: Json) -> str | None:
+    """The mean ratios on pixels that no setting of the training was chosen by; None where not known."""
+    rows = measured(result["gap_ratio_mean_untouched"], "ratio", "low", "high")
+    if not rows:
+        return None
+    found = "; ".join(
+        f"{row['gap_days']} d {row['ratio']:.3f} ({row['low']:.3f} to {row['high']:.3f})" for row in rows
+    )
+    return (
+        f"The training's settings were chosen by trials on {TUNING_PIXELS} of these pixels; the mean ratio "
+        f"to the best simple method on at most {max(row['pixels'] for row in rows)} others: {found}."
+    )
+
+
+def lengths_left_out(result: Json) -> list[str]:
+    """Sentences about lengths of gaps that were not scored."""
+    rows = result["data"]["gap_lengths_left_out"]
+    return [f"Gaps of {row['gap_days']} days were not scored: {row['reason']}." for row in rows]
 
 
 def numbers(name: str, verdict: Json) -> str:
@@ -54,51 +81,54 @@ def ratios(gaps: Sequence[Json]) -> str:
 def wins(result: Json) -> list[str]:
     """Sentences about what is better beyond doubt."""
     lines = []
-    for row in result["gap_ratio_mean"]:
+    for row in measured(result["gap_ratio_mean"], "ratio", "low", "high"):
         if row["high"] < 1:
             lines.append(
                 f"Gaps of {row['gap_days']} days: RMSE {less(row['ratio'])} below the best simple method's, "
                 f"mean over the bands (95 % interval of the ratio {row['low']:.3f} to {row['high']:.3f})."
             )
-    sure = [row for row in result["gap_ratio"] if row["high"] < 1]
-    lines.append(f"Beyond doubt better in {len(sure)} of {len(result['gap_ratio'])} bands and gap lengths.")
+    rows = measured(result["gap_ratio"], "high")
+    sure = [row for row in rows if row["high"] < 1]
+    lines.append(f"Beyond doubt better in {len(sure)} of {len(rows)} bands and gap lengths.")
     return lines + translation_lines(result, won=True) + composite_lines(result["real_directional"], won=True)
 
 
 def losses(result: Json) -> list[str]:
     """Sentences about what is worse, or might be."""
     lines = []
-    for row in result["gap_ratio_mean"]:
+    for row in measured(result["gap_ratio_mean"], "ratio", "low", "high"):
         if row["high"] >= 1:
             word = "no better than" if row["low"] <= 1 else "worse than"
             lines.append(
                 f"Gaps of {row['gap_days']} days: {word} the best simple method, mean over the bands "
                 f"{row['ratio']:.3f} (95 % interval {row['low']:.3f} to {row['high']:.3f})."
             )
-    behind = sorted((r for r in result["gap_ratio"] if r["ratio"] > 1), key=lambda row: -row["ratio"])
-    lines.append(
-        f"Behind on the scored cells in {len(behind)} of {len(result['gap_ratio'])} bands and gap lengths."
-    )
+    rows = measured(result["gap_ratio"], "ratio", "low", "high")
+    behind = sorted((r for r in rows if r["ratio"] > 1), key=lambda row: -row["ratio"])
+    lines.append(f"Behind on the scored cells in {len(behind)} of {len(rows)} bands and gap lengths.")
+    if len(rows) < len(result["gap_ratio"]):
+        lines.append(f"Nothing to score in {len(result['gap_ratio']) - len(rows)} bands and gap lengths.")
     lines += [
         f"{row['band']}, {row['gap_days']} days: RMSE {row['ratio']:.3f} times that of {row['baseline']} "
         f"({row['low']:.3f} to {row['high']:.3f})."
         for row in behind[:SHOWN_LOSSES]
     ]
     lines += translation_lines(result, won=False) + composite_lines(result["real_directional"], won=False)
-    covered = result["gap_coverage"]
+    covered = measured(result["gap_coverage"], "coverage80")
     outside = [row for row in covered if abs(row["coverage80"] - COVERAGE) > TOLERANCE]
     lines.append(
         f"Intervals: {len(outside)} of {len(covered)} coverages (bands and gap lengths) are more than 2 % "
         "from 80 %."
     )
-    return lines
+    return lines + lengths_left_out(result)
 
 
 def translation_lines(result: Json, *, won: bool) -> list[str]:
     """Bands in which translation beats a fitted baseline, or does not."""
     lines = []
     for baseline in ("ridge", "mlp"):
-        rows = [row for row in result["translation_nse_difference"] if row["baseline"] == baseline]
+        known = measured(result["translation_nse_difference"], "difference", "low")
+        rows = [row for row in known if row["baseline"] == baseline]
         picked = [row for row in rows if (row["low"] > 0 if won else row["difference"] <= 0)]
         if rows and (picked or won):
             named = ", ".join(f"{r['band']} ({arrow(r['direction'])}, {r['platform']})" for r in picked)
@@ -114,12 +144,13 @@ def composite_lines(found: Json, *, won: bool) -> list[str]:
         return []
     ratio, covered = found["ratio_mean"], found["coverage"][0]
     lines = []
-    if (ratio["high"] < 1) is won:
+    if measured([ratio], "ratio", "low", "high") and (ratio["high"] < 1) is won:
         lines.append(
             f"Real directional composites ({found['collection']}): RMSE {ratio['ratio']:.3f} times the best "
             f"simple method's, mean over the bands ({ratio['low']:.3f} to {ratio['high']:.3f})."
         )
-    if (abs(covered["coverage80"] - COVERAGE) <= max(TOLERANCE, covered["half_width"])) is won:
+    sure = measured([covered], "coverage80", "half_width")
+    if sure and (abs(covered["coverage80"] - COVERAGE) <= max(TOLERANCE, covered["half_width"])) is won:
         lines.append(
             f"Real directional composites ({found['collection']}): 80 % intervals cover "
             f"{percent(covered['coverage80'])} (± {percent(covered['half_width'])})."

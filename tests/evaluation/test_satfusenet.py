@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -10,7 +11,13 @@ from openeo_udf_fusion.evaluation import markdown, report, satfusenet, series
 from openeo_udf_fusion.evaluation.networks import Network
 from openeo_udf_fusion.models import cards
 
+FILL = -32768
 TINY = replace(satfusenet.QUICK, gap_days=(5, 20), repeats=2, resamples=300, pixels=None)
+
+
+def save(folder, refl):
+    (folder / "nbar_series").mkdir()
+    np.savez(folder / "nbar_series" / "series.npz", refl=refl, scale=1e-4, fill=FILL)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +104,46 @@ def test_towers_without_response_functions_are_no_reason_to_fail(folder, unspoil
     assert found["drop_in"] is None
     assert "spectral_responses" in found["drop_in_not_evaluated"]
     assert "hls_gpp" not in found["drop_in_not_evaluated"]
+
+
+def test_a_gap_that_fits_nowhere_is_left_out_and_named(stored, unspoilt, tmp_path):
+    save(tmp_path, stored[:, :60])
+    found = satfusenet.evaluate(tmp_path, replace(TINY, gap_days=(5, 80)), "", trained=unspoilt * 2)
+    assert {row["gap_days"] for row in found["gap_filling"]} == {5}
+    (left_out,) = found["data"]["gap_lengths_left_out"]
+    assert left_out["gap_days"] == 80
+    for result in (found, satfusenet.evaluate(tmp_path, replace(TINY, gap_days=(80,)), "", trained=unspoilt)):
+        assert "Gaps of 80 days were not scored" in report.render(result)
+        assert "Gaps of 80 days were not scored" in markdown.tables(result)
+
+
+def test_a_band_that_was_never_observed_is_left_out_and_counted(stored, unspoilt, tmp_path):
+    refl = stored.copy()
+    refl[..., 4] = FILL
+    save(tmp_path, refl)
+    found = satfusenet.evaluate(tmp_path, replace(TINY, gap_days=(20,)), "", trained=unspoilt)
+    blind = [row for row in found["gap_ratio"] if row["ratio"] is None]
+    assert [row["band"] for row in blind] == ["B5"]
+    assert found["verdicts"]["ratio_to_best_baseline"]["not_measured"] == 1
+    seen = [row["ratio"] for row in found["gap_ratio"] if row["band"] != "B5"]
+    assert found["gap_ratio_mean"][0]["ratio"] == pytest.approx(np.mean(seen), rel=1e-3)
+    json.dumps(found, allow_nan=False)
+    assert "without a measurement" in report.render(found)
+    assert "without a measurement" in markdown.tables(found)
+
+
+def test_pixels_that_settings_were_chosen_on_stand_apart(result, folder, unspoilt, monkeypatch):
+    assert result["gap_ratio_mean_untouched"] == []
+    names = "".join(series.read(folder).fingerprints)
+    monkeypatch.setattr(series, "TUNING_SERIES_SHA256", hashlib.sha256(names.encode()).hexdigest())
+    monkeypatch.setattr(series, "TUNING_PIXELS", 4)
+    found = satfusenet.evaluate(folder, replace(TINY, gap_days=(5,)), "", trained=unspoilt)
+    (row,) = found["gap_ratio_mean_untouched"]
+    assert row["pixels"] <= 8
+    assert row["ratio"] != found["gap_ratio_mean"][0]["ratio"]
+    line = f"5 d {row['ratio']:.3f} ("
+    assert line in report.render(found)
+    assert line in markdown.tables(found)
 
 
 def test_the_report_needs_nothing_else(result):

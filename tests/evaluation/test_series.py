@@ -58,6 +58,14 @@ def test_series_of_different_years_are_refused(stored, tmp_path):
         series.read(tmp_path)
 
 
+def test_the_pixels_of_trials_are_told_by_the_fingerprints_of_all(shared_data, folder):
+    whole = series.read(shared_data)
+    tried = np.random.default_rng(43).permutation(300)[:60]
+    np.testing.assert_array_equal(np.flatnonzero(~series.untouched(whole)), np.sort(tried))
+    assert series.untouched(whole.take(np.arange(299))) is None
+    assert series.untouched(series.read(folder)) is None
+
+
 def test_series_of_different_lengths_are_refused(stored, tmp_path):
     (tmp_path / "nbar_series").mkdir()
     for name, days in (("a", 130), ("b", 100)):
