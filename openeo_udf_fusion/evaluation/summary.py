@@ -40,8 +40,8 @@ def untouched(result: Json) -> str | None:
         f"{row['gap_days']} d {row['ratio']:.3f} ({row['low']:.3f} to {row['high']:.3f})" for row in rows
     )
     return (
-        f"The training's settings were chosen by trials on {TUNING_PIXELS} of these pixels; the mean ratio "
-        f"to the best simple method on at most {max(row['pixels'] for row in rows)} others: {found}."
+        f"The training's settings were chosen by trials on {TUNING_PIXELS} of the known pixels; the mean "
+        f"ratio to the best simple method on at most {max(row['pixels'] for row in rows)} others: {found}."
     )
 
 
