@@ -32,7 +32,7 @@ NOTE = (
     "On directional pairs the fitted baselines are those of the NBAR pairs, the network has seen both kinds. "
     "One rule of the network was made in knowledge of the band centres of all VIIRS platforms, those scored "
     "here among them: on the same day I1 and M4 pass as they are from B1 and B4, and B4 from M4. The ridge, "
-    "fitted to S-NPP alone, is not allowed that; where I1 and M4 beat the ridge, it is by that rule"
+    "fitted to S-NPP alone, is not allowed that; where I1, M4 and B4 beat it, it is by that rule"
 )
 
 
