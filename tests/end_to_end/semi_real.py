@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from openeo_udf_fusion.models.satfusenet import Config
 from openeo_udf_fusion.sensors import FUSED_BANDS, VALID_REFLECTANCE, clear
-from openeo_udf_fusion.training.pairs import make_pairs
+from openeo_udf_fusion.training.pairs import alike, fill_bands, see
 from openeo_udf_fusion.training.spectra import band_library
 
 TITLE = "Semi-real: VIIRS simulated from measured MOD09A1 reflectance"
@@ -35,15 +36,12 @@ def simulate_viirs(modis_file: Path, responses: Path, target: Path) -> None:
     seen = clear("modis", {"state_1km": modis["state_500m"].values.astype(np.float32)})
     usable = (reflectance > VALID_REFLECTANCE[0]) & (reflectance < 1) & seen.transpose(1, 2, 0)[..., None]
     series = reflectance.values.reshape(-1, *reflectance.shape[2:]).astype(np.float32)
-    pairs = make_pairs(
-        np.nan_to_num(series),
-        usable.values.reshape(series.shape),
-        band_library(responses, mixtures=4000),
-        ["NOAA-20"],
-        variants=1,
-        seed=0,
-    )
-    values = np.where(pairs.viirs_valid, pairs.viirs[0], np.nan)
+    measured = usable.values.reshape(series.shape)
+    library = band_library(responses, mixtures=4000)
+    likeness = alike(fill_bands(np.nan_to_num(series), measured), library)
+    viirs = see(likeness, library, "NOAA-20", np.random.default_rng(0))
+    known = measured.all(-1, keepdims=True) & measured[..., list(Config().viirs_partner)]
+    values = np.where(known, np.clip(viirs, 0, 1.5), np.nan)
     values = values.reshape(*reflectance.shape[:3], -1).transpose(3, 2, 0, 1)
     dims = ("time", "y", "x")
     variables = {
