@@ -11,25 +11,33 @@ def for_card(result: Json) -> Json:
     All numbers are reflectance except ratios, NSE and coverage (a share).
     """
     gaps = {str(row["gap_days"]): row for row in result["gap_ratio_mean"]}
-    translation: Json = {}
-    for row in result["translation"]:
-        if row["method"] == MODEL:
-            platforms = translation.setdefault(row["direction"], {})
-            scores = {name: row[name] for name in ("rmse", "nse", "crps", "coverage80")}
-            platforms.setdefault(row["platform"], {})[row["band"]] = scores
     return {
         "command": result["command"],
         "package_version": result["package_version"],
         "pixels": result["data"]["pixels_scored"],
         "networks": result["networks"],
         "gap_filling_modis_alone": {days: of_gap(result, int(days), mean) for days, mean in gaps.items()},
-        "translation": translation,
+        "translation": translation(result),
         "holds": {
             name: verdict["holds"]
             for name, verdict in result["verdicts"].items()
             if isinstance(verdict, dict)
         },
     }
+
+
+def translation(result: Json) -> Json:
+    """By direction, platform and band, beside the RMSE of the other sensor's values as they are."""
+    key = ("direction", "platform", "band")
+    rows = result["translation"]
+    as_it_is = {tuple(row[k] for k in key): row["rmse"] for row in rows if row["method"] == "identity"}
+    found: Json = {}
+    for row in rows:
+        if row["method"] == MODEL:
+            scores = {name: row[name] for name in ("rmse", "nse", "crps", "coverage80")}
+            scores["rmse_identity"] = as_it_is[tuple(row[k] for k in key)]
+            found.setdefault(row["direction"], {}).setdefault(row["platform"], {})[row["band"]] = scores
+    return found
 
 
 def of_gap(result: Json, days: int, mean: Json) -> Json:

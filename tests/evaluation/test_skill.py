@@ -14,5 +14,10 @@ def test_the_card_quotes_the_rows(folder, unspoilt):
         v for k, v in rows.items() if k[1] == "B3" and k[0] != "satfusenet"
     )
     assert gap["coverage80"]["coverage80"] == result["gap_coverage"][0]["coverage80"]
+    for direction, platforms in quoted["translation"].items():
+        for platform, bands in platforms.items():
+            for row in result["translation"]:
+                if (row["direction"], row["platform"], row["method"]) == (direction, platform, "identity"):
+                    assert bands[row["band"]]["rmse_identity"] == row["rmse"]
     assert quoted["command"] == "the command"
-    assert len(json.dumps(quoted)) < 5000
+    assert len(json.dumps(quoted)) < 6000

@@ -33,6 +33,29 @@ def test_the_card_states_what_a_process_needs():
     assert card.training["kind"] == "semi-real"
 
 
+def test_in_no_band_is_the_other_sensor_as_it_is_better():
+    translation = cards.read("satfusenet").skill["translation"]
+    assert set(translation) == {"viirs_to_modis", "modis_to_viirs"}
+    ratios = [
+        band["rmse"] / band["rmse_identity"]
+        for platforms in translation.values()
+        for bands in platforms.values()
+        for band in bands.values()
+    ]
+    assert len(ratios) == 30
+    assert max(ratios) <= 1 + 1e-4  # I1 and M4 pass as they are
+    assert sum(ratio < 0.96 for ratio in ratios) >= 22
+
+
+def test_the_readme_quotes_the_card(repository):
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    for days, gap in cards.read("satfusenet").skill["gap_filling_modis_alone"].items():
+        (line,) = (line for line in readme.splitlines() if line.startswith(f"| {days} days |"))
+        ratio, covered = gap["ratio_mean"], gap["coverage80"]
+        assert f"{ratio['ratio']:.3f} ({ratio['low']:.3f}–{ratio['high']:.3f})" in line
+        assert f"{100 * covered['coverage80']:.1f} %" in line
+
+
 def test_an_unknown_model_is_refused_by_name():
     with pytest.raises(InvalidParameter, match="no model 'presto'"):
         cards.read("presto")
