@@ -292,6 +292,7 @@ def calibrate(args: argparse.Namespace) -> int:
     from openeo_udf_fusion.training import campaign
 
     torch.set_num_threads(args.threads)
+    campaign.check_trained(args.out)
     pairs = campaign.pairs_of(args.data, args.out / "pairs")
     return _told_cards(args, campaign.calibrate(pairs, args.out, args.data))
 

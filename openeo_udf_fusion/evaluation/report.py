@@ -45,8 +45,12 @@ def render(result: Json, drop_in: Render = certificate.section) -> str:
 def head(result: Json) -> str:
     """What was done, in plain words."""
     data = result["data"]
+    quick = (
+        "A quick look at a few pixels: it shows that everything runs. Its numbers and verdicts mean nothing."
+    )
     return "".join(
         [
+            page.paragraph(quick) if "--quick" in result["command"] else "",
             page.paragraph(
                 f"{data['pixels_scored']} of {data['pixels']} pixels with a year of measured MODIS, each "
                 "scored by a network that has not seen it. All methods answer for the same hidden "

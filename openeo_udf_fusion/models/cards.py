@@ -69,7 +69,7 @@ def read(name: str, folder: Path = FOLDER) -> Card:
     """
     file = folder / f"{name}.json"
     if not file.is_file():
-        raise InvalidParameter(f"there is no model {name!r}; known are {names(folder)}")
+        raise InvalidParameter(f"there is no model {name!r} in {folder}; known are {names(folder)}")
     item = pystac.Item.from_dict(json.loads(file.read_text(encoding="utf-8")))
     properties, asset = item.properties, item.assets["weights"]
     return Card(

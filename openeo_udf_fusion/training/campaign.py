@@ -164,6 +164,19 @@ def calibrate(pairs: store.Store, out: Path, data: Path) -> list[Path]:
     return written
 
 
+def check_trained(out: Path) -> None:
+    """Refuse a folder in which not all networks of a campaign are trained."""
+    missing = [
+        fold for fold in (*range(FOLDS), None) if not (folder_of(out, fold) / f"{card.NAME}.json").is_file()
+    ]
+    if missing:
+        names = ["the one to ship" if fold is None else f"fold {fold}" for fold in missing]
+        raise InvalidParameter(
+            f"{out} lacks trained networks: {', '.join(names)}; train them first: "
+            "openeo-udf-fusion train satfusenet --folds --out ..."
+        )
+
+
 def check_left_out(pairs: store.Store, out: Path, fold: int) -> None:
     """Refuse a network that has seen the places of its fold."""
     fingerprints = pairs.record.get("fingerprints")

@@ -69,7 +69,9 @@ def test_json_is_one_object_beside_a_report(command, folders, tmp_path):
         result["command"] == "openeo-udf-fusion evaluate satfusenet --data DIR --json --weights DIR --quick"
     )
     assert result["data"]["files"] == ["a_name_of_its_own.npz"]
-    assert report.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    written = report.read_text(encoding="utf-8")
+    assert written.startswith("<!DOCTYPE html>")
+    assert "A quick look at a few pixels" in written
     assert "pixels" in done.stderr
 
 

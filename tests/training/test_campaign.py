@@ -78,6 +78,11 @@ def test_networks_of_other_pairs_are_not_calibrated(written, tmp_path):
         campaign.calibrate(written, out, tmp_path)
 
 
+def test_a_folder_without_networks_is_named_before_any_work(tmp_path):
+    with pytest.raises(InvalidParameter, match=r"fold 0, .* the one to ship; train them first"):
+        campaign.check_trained(tmp_path)
+
+
 def test_pairs_made_once_are_taken_again_and_never_replaced(shared_data, make_pairs, tmp_path, monkeypatch):
     monkeypatch.setattr(campaign, "simulate", lambda *_: [make_pairs()])
     first = campaign.pairs_of(shared_data, tmp_path / "pairs", variants=1, seed=0)
