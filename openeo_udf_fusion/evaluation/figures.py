@@ -69,17 +69,14 @@ def rmse_against_gap(rows: Sequence[Json]) -> Figure:
     return figure
 
 
-def ratio_per_band(rows: Sequence[Json], means: Sequence[Json]) -> Figure:
-    """RMSE over the best baseline's with its interval; rows of `gap_ratio` and `gap_ratio_mean`."""
-    bands, gaps = distinct(rows, "band"), distinct(rows, "gap_days")
-    figure, axes = new(10, 3.4)
-    axis = axes[0]
+def dots_by_gap(axis: Axes, rows: Sequence[Json], key: str) -> None:
+    """A number with its interval, a group per band (in the rows' order) and in it a dot per gap length."""
+    gaps = distinct(rows, "gap_days")
     for place, gap in enumerate(gaps):
-        own = [row for row in rows if row["gap_days"] == gap] + [r for r in means if r["gap_days"] == gap]
-        x = np.arange(len(own)) + (place - (len(gaps) - 1) / 2) * 0.15
-        centre, low, high = (values([row[key] for row in own]) for key in ("ratio", "low", "high"))
+        own = [row for row in rows if row["gap_days"] == gap]
+        centre, low, high = (values([row[name] for row in own]) for name in (key, "low", "high"))
         axis.errorbar(
-            x,
+            np.arange(len(own)) + (place - (len(gaps) - 1) / 2) * 0.15,
             centre,
             (centre - low, high - centre),
             fmt=MARKERS[place % len(MARKERS)],
@@ -88,6 +85,14 @@ def ratio_per_band(rows: Sequence[Json], means: Sequence[Json]) -> Figure:
             capsize=2,
             label=f"{gap} days",
         )
+
+
+def ratio_per_band(rows: Sequence[Json], means: Sequence[Json]) -> Figure:
+    """RMSE over the best baseline's with its interval; rows of `gap_ratio` and `gap_ratio_mean`."""
+    bands = distinct(rows, "band")
+    figure, axes = new(10, 3.4)
+    axis = axes[0]
+    dots_by_gap(axis, [*rows, *means], "ratio")
     axis.axhline(1, color="black", linewidth=1)
     axis.axhline(HIGHEST_RATIO, color="#B00020", linewidth=1, linestyle="--", label=f"gate {HIGHEST_RATIO}")
     axis.set_xticks(range(len(bands) + 1), [*bands, "mean"])
@@ -131,25 +136,12 @@ def reliability(rows: Sequence[Json]) -> Figure:
 
 def coverage_per_gap(rows: Sequence[Json]) -> Figure:
     """Coverage of the 80 % intervals with its own interval, all bands together and each; `gap_coverage`."""
-    bands, gaps = distinct(rows, "band"), distinct(rows, "gap_days")
+    bands = distinct(rows, "band")
     figure, axes = new(10, 3.0)
     axis = axes[0]
     axis.axhspan(COVERAGE - TOLERANCE, COVERAGE + TOLERANCE, color="#EEEEEE", zorder=0)
     axis.axhline(COVERAGE, color="black", linewidth=1)
-    for place, gap in enumerate(gaps):
-        own = [row for row in rows if row["gap_days"] == gap]
-        x = np.arange(len(own)) + (place - (len(gaps) - 1) / 2) * 0.15
-        centre, low, high = (values([row[key] for row in own]) for key in ("coverage80", "low", "high"))
-        axis.errorbar(
-            x,
-            centre,
-            (centre - low, high - centre),
-            fmt=MARKERS[place % len(MARKERS)],
-            color=GAP_COLOURS[place % len(GAP_COLOURS)],
-            markersize=4.5,
-            capsize=2,
-            label=f"{gap} days",
-        )
+    dots_by_gap(axis, rows, "coverage80")
     axis.set_xticks(range(len(bands)), [name if name != "all" else "all bands" for name in bands])
     axis.set_ylabel("coverage of 80 % intervals")
     axis.legend(ncols=5, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from openeo_udf_fusion.baselines import ridge
 from openeo_udf_fusion.evaluation.gpp_towers import Towers
 from openeo_udf_fusion.models.satfusenet import Config
 from openeo_udf_fusion.training import pairs
@@ -87,15 +88,15 @@ def see(
     preferred all the time, and by both sensors.
     """
     target = np.concatenate([spectra.modis, spectra.viirs[platform]], axis=1)
-    weight, bias = pairs.ridge(spectra.hls, target)
+    line = ridge.fit(spectra.hls, target)
     brightness = np.linalg.norm(spectra.hls, axis=1, keepdims=True)
-    leftover = (target - spectra.hls @ weight - bias) / brightness
+    leftover = (target - spectra.hls @ line.weight - line.bias) / brightness
     taste = np.exp(rng.normal(0, TASTE, size=(len(towers.names), len(target))))
     share = taste[towers.site[:, None], likeness.index] * likeness.kernel
     share /= share.sum(axis=-1, keepdims=True)
     own = np.einsum("nk,nkb->nb", share, leftover[likeness.index])
     own *= np.linalg.norm(towers.hls, axis=-1, keepdims=True)
-    seen = np.clip(towers.hls @ weight + bias + own, 0.0, 1.5)
+    seen = np.clip(towers.hls @ line.weight + line.bias + own, 0.0, 1.5)
     modis, viirs = np.split(seen, [spectra.modis.shape[1]], axis=1)
     return modis, viirs
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from openeo_udf_fusion.baselines import ridge
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.models.satfusenet import Config
 from openeo_udf_fusion.training.noise import Noise, Sky, disturb_viirs, overcast, under_the_sky
@@ -252,25 +253,15 @@ def see(likeness: Likeness, library: BandLibrary, platform: Platform, rng: np.ra
     """
     modis, index, kernel = likeness.filled, likeness.index, likeness.kernel
     source, target = library.modis, library.viirs[platform]
-    weight, bias = ridge(source, target)
-    leftover = (target - source @ weight - bias) / np.linalg.norm(source, axis=1, keepdims=True)
-    series = (modis @ weight + bias).astype(np.float32)
+    line = ridge.fit(source, target)
+    leftover = (target - source @ line.weight - line.bias) / np.linalg.norm(source, axis=1, keepdims=True)
+    series = (modis @ line.weight + line.bias).astype(np.float32)
     for pixel in range(len(modis)):
         taste = np.exp(rng.normal(0, 2, size=len(source)))[index[pixel]] * kernel[pixel]
         taste /= taste.sum(-1, keepdims=True)
         own = np.einsum("tk,tkb->tb", taste, leftover[index[pixel]])
         series[pixel] += own * np.linalg.norm(modis[pixel], axis=-1, keepdims=True)
     return series
-
-
-def ridge(
-    source: NDArray[np.floating], target: NDArray[np.floating], penalty: float = 1e-6
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least squares target = source @ weight + bias, with a light ridge on the weight."""
-    mean_source, mean_target = source.mean(0, dtype=np.float64), target.mean(0, dtype=np.float64)
-    x, y = source - mean_source, target - mean_target
-    weight = np.linalg.solve(x.T @ x + penalty * len(x) * np.eye(x.shape[1]), x.T @ y)
-    return weight, mean_target - mean_source @ weight
 
 
 def fill_bands(values: Floats, valid: Bools) -> NDArray[np.float64]:

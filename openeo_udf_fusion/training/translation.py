@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from openeo_udf_fusion.baselines import ridge
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.models.satfusenet import OTHER, Merge, SatFuseNet
-from openeo_udf_fusion.training.pairs import Pairs, ridge
+from openeo_udf_fusion.training.pairs import Pairs
 
 Floats = NDArray[np.float64]
 ROWS = 200_000
@@ -113,10 +114,10 @@ def candidates(source: Floats, target: Floats, weight: Floats, partner: int) -> 
     unit = np.eye(source.shape[1])[partner]
     share = (weight / weight.sum())[:, 0]
     rows = np.random.default_rng(0).choice(len(source), size=min(len(source), 100_000), p=share)
-    slope, offset = ridge(source[rows][:, [partner]], target[rows, None])
-    matrix, bias = ridge(source[rows], target[rows, None])
+    alone = ridge.fit(source[rows][:, [partner]], target[rows, None])
+    together = ridge.fit(source[rows], target[rows, None])
     return (
         Linear(unit, 0.0),
-        Linear(unit * float(slope[0, 0]), float(offset[0])),
-        Linear(matrix[:, 0], float(bias[0])),
+        Linear(unit * float(alone.weight[0, 0]), float(alone.bias[0])),
+        Linear(together.weight[:, 0], float(together.bias[0])),
     )

@@ -45,6 +45,15 @@ def cube(table, days=None):
     return Observations(values, np.isfinite(values), days.astype(np.int32))
 
 
+def test_ridge_finds_the_line():
+    rng = np.random.default_rng(0)
+    source = rng.uniform(size=(500, 3))
+    true = np.array([[1.0, 0], [0.5, -1], [0, 2]])
+    found = ridge.fit(source, source @ true + 0.1, penalty=1e-9)
+    np.testing.assert_allclose(found.weight, true, atol=1e-5)
+    np.testing.assert_allclose(found.bias, 0.1, atol=1e-5)
+
+
 @EVERY
 def test_the_spread_is_that_of_other_rows(fit):
     fitted = fit(*rows())

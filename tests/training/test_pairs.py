@@ -8,15 +8,6 @@ from openeo_udf_fusion.training.spectra import BandLibrary
 from .conftest import same
 
 
-def test_ridge_finds_the_line():
-    rng = np.random.default_rng(0)
-    source = rng.uniform(size=(500, 3))
-    true = np.array([[1.0, 0], [0.5, -1], [0, 2]])
-    weight, bias = module.ridge(source, source @ true + 0.1, penalty=1e-9)
-    np.testing.assert_allclose(weight, true, atol=1e-5)
-    np.testing.assert_allclose(bias, 0.1, atol=1e-5)
-
-
 @pytest.fixture
 def library() -> BandLibrary:
     """Surfaces whose VIIRS bands are a line in the MODIS ones plus what only the surface knows."""
