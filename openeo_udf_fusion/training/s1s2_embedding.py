@@ -1,0 +1,313 @@
+"""Train the Sentinel-1/2 embedding in two stages: seeded, resumable, the best weights on held-out days kept.
+
+Stage 1 teaches each sensor's encoder to give its own frames back from its own code, across gaps. Stage 2
+adds fusion, one code and its decoders, and goes on teaching the encoders.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models.s1s2_embedding import QUANTUM, Config, S1S2Embedding, SensorConfig
+from openeo_udf_fusion.training.s1s2_chips import Chip, Habits, Prepared, draw
+from openeo_udf_fusion.training.s1s2_losses import reconstruction
+from openeo_udf_fusion.training.s1s2_sites import S1_BANDS, S2_BANDS, Site, training_part
+from openeo_udf_fusion.training.s1s2_validation import validation_error
+
+LIMITS = {"s1": (-30.0, 5.0), "s2": (0.0, 1.0)}
+"""Physical range in dB and in reflectance; arXiv 2511.11706 clips to the same."""
+REACH_DAYS = {"s1": 45, "s2": 90}
+OWN_CODE = {"s1": 4, "s2": 8}
+BANDS = {"s1": S1_BANDS, "s2": S2_BANDS}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how to train one stage.
+
+    Attributes
+    ----------
+    weights
+        Of each sensor's reconstruction: half of Sentinel-1's signal is speckle that no code can tell.
+    encoder_rate
+        In stage 2 the encoders learn at this share of the rate; 0 leaves them as stage 1 made them.
+    """
+
+    stage: Literal[1, 2] = 2
+    steps: int = 9_000
+    learning_rate: float = 1.5e-3
+    encoder_rate: float = 0.5
+    warmup_steps: int = 200
+    weight_decay: float = 0.02
+    average: float = 0.998
+    weights: Mapping[str, float] = field(default_factory=lambda: {"s1": 0.25, "s2": 0.75})
+    validate_every: int = 500
+    seed: int = 2018
+
+
+@dataclass
+class State:
+    """All that changes while training: a checkpoint is this, and nothing else."""
+
+    model: S1S2Embedding
+    average: S1S2Embedding
+    optimizer: torch.optim.Optimizer
+    rng: np.random.Generator
+    step: int = 0
+    best_score: float = math.inf
+    best_step: int = 0
+    best: dict[str, Tensor] | None = None
+
+
+def config_of(sites: Sequence[Site], code: int = 8) -> Config:
+    """The network's shape, with each band's centre and spread over all sites' training parts."""
+    sensors = []
+    for name, (lower, upper) in LIMITS.items():
+        count = len(BANDS[name])
+        known = [site.observed[name] for site in map(training_part, sites)]
+        pooled = [
+            np.concatenate([o.values[:, b][o.valid[:, b]] for o in known]).clip(lower, upper)
+            for b in range(count)
+        ]
+        sensors.append(
+            SensorConfig(
+                id=name,
+                bands=BANDS[name],
+                centre=tuple(round(float(values.mean()), 5) for values in pooled),
+                spread=tuple(round(float(values.std()), 5) for values in pooled),
+                lower=(lower,) * count,
+                upper=(upper,) * count,
+                reach_days=REACH_DAYS[name],
+                code=OWN_CODE[name],
+            )
+        )
+    return Config(tuple(sensors), code=code)
+
+
+def train(
+    sites: Sequence[Site],
+    folder: Path,
+    schedule: Schedule,
+    config: Config | None = None,
+    habits: Habits | None = None,
+    *,
+    resume: bool = False,
+) -> tuple[S1S2Embedding, Json]:
+    """Train one stage, and return the best network on the validation days with a record of how it came about.
+
+    Parameters
+    ----------
+    sites
+        Whole; what is held out of them is left out here.
+    folder
+        Where `stage1.pt` and `stage2.pt` are kept; made if need be. Stage 2 begins with the network of
+        `stage1.pt`.
+    schedule, config, habits
+        How to train, what, and on which chips.
+    resume
+        Go on from the stage's checkpoint in `folder`, if there is one; the outcome is that of an
+        uninterrupted run.
+
+    Raises
+    ------
+    InvalidParameter
+        The checkpoint is of another run, or there is no stage 1 to begin with.
+    """
+    run = Run(sites, schedule, config or config_of(sites), habits or Habits())
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / f"stage{schedule.stage}.pt"
+    state = run.begin()
+    if resume and checkpoint.is_file():
+        restore(state, checkpoint, run)
+    elif schedule.stage == 2:
+        begin_with_stage_1(state, folder / "stage1.pt")
+    run.go_on(state, checkpoint)
+    best = deepcopy(state.average)
+    if state.best is not None:
+        best.load_state_dict(state.best)
+    record = asdict(schedule) | {"best_step": state.best_step, "validation_score": round(state.best_score, 5)}
+    return best.eval(), record
+
+
+class Run:
+    """What stays the same throughout a stage: sites, schedule and habits."""
+
+    def __init__(self, sites: Sequence[Site], schedule: Schedule, config: Config, habits: Habits) -> None:
+        self.schedule, self.config, self.habits = schedule, config, habits
+        self.whole = list(sites)
+        self.sites = [Prepared.of(training_part(site), config) for site in sites]
+        self.fingerprint = fingerprint(sites)
+        self.scales = {
+            s.id: (torch.tensor(s.centre), torch.tensor(s.spread)) for s in config.sensors
+        }
+
+    def begin(self) -> State:
+        """A fresh network."""
+        torch.manual_seed(self.schedule.seed)
+        model = S1S2Embedding(self.config)
+        groups = []
+        for part, rate in ((model.encoders, self.encoder_rate), (others(model), 1.0)):
+            parameters = [*part.parameters()]
+            for decay in (self.schedule.weight_decay, 0.0):
+                chosen = [p for p in parameters if (p.ndim >= 2) == (decay > 0)]
+                groups.append({"params": chosen, "weight_decay": decay, "share": rate})
+        optimizer = torch.optim.AdamW(groups, lr=self.schedule.learning_rate, betas=(0.9, 0.98))
+        rng = np.random.default_rng(self.schedule.seed + self.schedule.stage)
+        return State(model, deepcopy(model).requires_grad_(False), optimizer, rng)
+
+    @property
+    def encoder_rate(self) -> float:
+        """Share of the learning rate that the encoders get."""
+        return 1.0 if self.schedule.stage == 1 else self.schedule.encoder_rate
+
+    def go_on(self, state: State, checkpoint: Path) -> None:
+        """Train to the last step."""
+        schedule = self.schedule
+        with tqdm(total=schedule.steps, initial=state.step, unit="step", mininterval=10) as bar:
+            while state.step < schedule.steps:
+                self.step(state)
+                bar.update()
+                if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
+                    score = self.validate(state)
+                    save_checkpoint(state, checkpoint, self)
+                    bar.write(f"step {state.step}: {score:.4f} of the line's error on validation days")
+
+    def step(self, state: State) -> None:
+        """One chip, one update of the network and of its running average."""
+        schedule = self.schedule
+        warm = min(1.0, (state.step + 1) / schedule.warmup_steps)
+        rate = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * state.step / schedule.steps)))
+        for group in state.optimizer.param_groups:
+            group["lr"] = schedule.learning_rate * rate * group["share"]
+        torch.manual_seed(schedule.seed + state.step)  # noise: the same after a restart
+        state.model.train()
+        loss = self.loss(state.model, state)
+        state.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
+        state.optimizer.step()
+        state.step += 1
+        keep = min(schedule.average, state.step / (state.step + 10))
+        with torch.no_grad():
+            for mean, now in zip(state.average.parameters(), state.model.parameters(), strict=True):
+                mean.lerp_(now, 1 - keep)
+
+    def loss(self, model: S1S2Embedding, state: State) -> Tensor:
+        """Reconstruction of one chip: stage 1 by the sensors in turn, stage 2 from the fused code."""
+        if self.schedule.stage == 1:
+            only = self.config.sensors[state.step % len(self.config.sensors)].id
+            chip = draw(self.sites, self.config, self.habits, state.rng, only)
+            told = model.tell(chip.frames, chip.query)[only]
+            guess = model.own_decoders[only](with_noise(model.own_code(only, told)))
+            return self.score(guess, chip, only)
+        chip = draw(self.sites, self.config, self.habits, state.rng)
+        code = with_noise(model(chip.frames, chip.query))
+        return torch.stack(
+            [
+                self.schedule.weights.get(s.id, 1.0) * self.score(model.decode(code, s.id), chip, s.id)
+                for s in self.config.sensors
+            ]
+        ).sum()
+
+    def score(self, guess: Tensor, chip: Chip, sensor: str) -> Tensor:
+        """The loss of one sensor's images (q, p, b)."""
+        truth, valid = chip.truth[sensor]
+        image = guess.transpose(1, 2).reshape(truth.shape)
+        return reconstruction(image, truth, valid, *self.scales[sensor])
+
+    def validate(self, state: State) -> float:
+        """Score the averaged network on the validation days, and keep it if it is the best so far."""
+        score = validation_error(state.average.eval(), self.whole, own=self.schedule.stage == 1)
+        if score < state.best_score:
+            state.best_score, state.best_step = score, state.step
+            state.best = {name: value.clone() for name, value in state.average.state_dict().items()}
+        return score
+
+
+def others(model: S1S2Embedding) -> torch.nn.ModuleList:
+    """Everything but the encoders."""
+    return torch.nn.ModuleList([model.own_decoders, model.fusion, model.decoders])
+
+
+def with_noise(code: Tensor) -> Tensor:
+    """A code with the error of its storage as int8."""
+    return code + (torch.rand_like(code) - 0.5) * QUANTUM
+
+
+def fingerprint(sites: Sequence[Site]) -> str:
+    """Of the data that a training sees: another run's checkpoint has another."""
+    content = hashlib.sha256()
+    for site in sites:
+        for name in sorted(site.observed):
+            for part in site.observed[name]:
+                content.update(np.ascontiguousarray(part).tobytes())
+    return content.hexdigest()
+
+
+def begin_with_stage_1(state: State, file: Path) -> None:
+    """Take over encoders and their decoders from the checkpoint of stage 1."""
+    if not file.is_file():
+        raise InvalidParameter(f"stage 2 begins with stage 1, and {file} is missing; train --stage 1 first")
+    content = torch.load(file, weights_only=True)
+    weights = content["best"] or content["average"]
+    kept = {k: v for k, v in weights.items() if k.startswith(("encoders.", "own_decoders."))}
+    for model in (state.model, state.average):
+        try:
+            model.load_state_dict(model.state_dict() | kept)
+        except RuntimeError as error:
+            raise InvalidParameter(f"{file.name} is of a network of another shape; train --stage 1 anew") from error
+
+
+def settings(run: Run) -> Json:
+    """What a checkpoint must agree with."""
+    return {"schedule": asdict(run.schedule), "config": asdict(run.config), "habits": asdict(run.habits)}
+
+
+def save_checkpoint(state: State, file: Path, run: Run) -> None:
+    """Write all of the state under a temporary name, then rename: a crash leaves the old one whole."""
+    content = settings(run) | {
+        "sites": run.fingerprint,
+        "model": state.model.state_dict(),
+        "average": state.average.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "rng": state.rng.bit_generator.state,
+        "step": state.step,
+        "best_score": state.best_score,
+        "best_step": state.best_step,
+        "best": state.best,
+    }
+    temporary = file.with_suffix(".tmp")
+    torch.save(content, temporary)
+    os.replace(temporary, file)
+
+
+def restore(state: State, file: Path, run: Run) -> None:
+    """Set the state to that of a checkpoint of the same run."""
+    content = torch.load(file, weights_only=True)
+    if content.get("sites") != run.fingerprint:
+        raise InvalidParameter(
+            f"{file.name} was written by a training on other sites; train without --resume into another folder"
+        )
+    if any(content[name] != value for name, value in settings(run).items()):
+        raise InvalidParameter(
+            f"{file.name} was written with other settings than these; "
+            "train with the same ones, or without --resume into another folder"
+        )
+    state.model.load_state_dict(content["model"])
+    state.average.load_state_dict(content["average"])
+    state.optimizer.load_state_dict(content["optimizer"])
+    state.rng.bit_generator.state = content["rng"]
+    state.step, state.best_score = content["step"], content["best_score"]
+    state.best_step, state.best = content["best_step"], content["best"]
