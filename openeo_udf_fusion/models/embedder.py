@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -97,8 +97,8 @@ class Embedder:
         """Embed every pixel on every queried day.
 
         What comes out for a pixel depends on the observations within `config.margin_px` pixels and the
-        sensors' `reach_days` days, and on nothing else: not on their order, on other pixels, on the tile or on
-        the other queried days. Several frames of one day become their mean.
+        sensors' `reach_days` days, and on nothing else: not on their order, on other pixels, on the tile
+        or on the other queried days. Several frames of one day become their mean.
 
         Parameters
         ----------
@@ -143,8 +143,8 @@ class Embedder:
             fits = len(shape) == 4 and shape == series.valid.shape and shape[1] == len(bands)
             if not fits or series.days.shape != (shape[0],):
                 raise InvalidCube(
-                    f"{name} needs values and valid (t, {len(bands)}, y, x) in the order {bands} and days (t,); "
-                    f"got values {shape}, valid {series.valid.shape}, days {series.days.shape}"
+                    f"{name} needs values and valid (t, {len(bands)}, y, x) in the order {bands} and "
+                    f"days (t,); got values {shape}, valid {series.valid.shape}, days {series.days.shape}"
                 )
             sizes.add(shape[2:])
         if len(sizes) != 1:
@@ -217,8 +217,15 @@ class Embedder:
             nearest = torch.minimum(nearest, candidate.float())
         return torch.where(nearest <= reach, nearest, torch.nan)
 
+    def draw(self, code: NDArray[np.float32], sensor: str) -> NDArray[np.float32]:
+        """A sensor's bands (query, bands, y, x), in its unit, from codes (query, n, y, x); NaN stays NaN."""
+        with torch.inference_mode():
+            given = torch.from_numpy(np.moveaxis(code, 1, -1)).to(self.device)
+            drawn = self._draw(given, sensor)
+        return np.moveaxis(drawn.cpu().numpy(), -1, 1)
+
     def _draw(self, code: Tensor, sensor: str) -> Tensor:
-        """The sensor's bands (q, p, b) in its unit."""
+        """The sensor's bands (..., b) in its unit from codes (..., n)."""
         config = self.config.sensor(sensor)
         lower, upper, centre, spread = (
             torch.tensor(getattr(config, name), device=code.device)
@@ -282,9 +289,7 @@ def replace_days(features: Features, first: Tensor) -> Features:
     return features._replace(days=(features.days - first).float().to(features.raw.device))
 
 
-def store(
-    result: NDArray[np.float32], chosen: NDArray[np.int64], tile: Tile, cells: Tensor
-) -> None:
+def store(result: NDArray[np.float32], chosen: NDArray[np.int64], tile: Tile, cells: Tensor) -> None:
     """Write (q, p, c) into the queried days and the tile of a result (query, c, y, x) or (query, y, x)."""
     height, width = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
     block = cells.float().cpu().numpy().transpose(0, 2, 1).reshape(len(chosen), -1, height, width)
@@ -295,7 +300,7 @@ def store(
 
 
 def standardise(values: Tensor, valid: Tensor, sensor: SensorConfig) -> Tensor:
-    """Values (t, b, y, x) as the network takes them: clipped, in spreads from the centre, zero if not valid."""
+    """Values (t, b, y, x) as the network takes them: clipped, in spreads from the centre, else zero."""
     lower, upper, centre, spread = (
         torch.tensor(getattr(sensor, name), dtype=torch.float32)[:, None, None]
         for name in ("lower", "upper", "centre", "spread")
@@ -337,7 +342,8 @@ def spread_at(table: Json, away: NDArray[np.float32]) -> NDArray[np.float32]:
     knots = np.asarray(table["days"], np.float32)
     none = np.asarray(table["none"], np.float32)[None, :, None, None]
     within = [np.interp(away, knots, band) for band in np.asarray(table["sigma"], np.float32).T]
-    return np.where(np.isnan(away)[:, None], none, np.stack(within, 1)).astype(np.float32)
+    sigma = np.where(np.isnan(away)[:, None], none, np.stack(within, 1))
+    return cast(NDArray[np.float32], sigma.astype(np.float32))
 
 
 def to_int8(code: NDArray[np.float32]) -> NDArray[np.int8]:
@@ -355,9 +361,11 @@ def from_int8(stored: NDArray[np.int8]) -> NDArray[np.float32]:
 
 def config_from_json(stored: Json) -> Config:
     """A configuration as a card keeps it; JSON has no tuples."""
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-    sensors = tuple(
-        SensorConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in sensor.items()})
-        for sensor in plain.pop("sensors")
-    )
+    plain = tuples(stored)
+    sensors = tuple(SensorConfig(**tuples(sensor)) for sensor in plain.pop("sensors"))
     return replace(Config(sensors), **plain)
+
+
+def tuples(stored: Json) -> Json:
+    """The same with tuples for lists."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()}

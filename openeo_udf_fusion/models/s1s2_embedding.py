@@ -147,8 +147,7 @@ class FrameEncoder(nn.Module):
         width = config.width
         self.lift = nn.Conv2d(2 * bands, width, 1)
         self.around = nn.ModuleList(
-            nn.Conv2d(width, width, 3, padding=step, dilation=step, groups=width)
-            for step in config.dilations
+            nn.Conv2d(width, width, 3, padding=step, dilation=step, groups=width) for step in config.dilations
         )
         self.mix = nn.ModuleList(
             nn.Sequential(nn.Conv2d(2 * width, width, 1), nn.GELU(), nn.Conv2d(width, width, 1))

@@ -11,6 +11,7 @@ from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.models.series import Precision
 
 if TYPE_CHECKING:
+    from openeo_udf_fusion.models.embedder import Embedder
     from openeo_udf_fusion.models.pixelwise import Pixelwise
     from openeo_udf_fusion.models.satfusenet import Config
 
@@ -61,6 +62,31 @@ def _load(name: str, precision: Precision, device: str | None, folder: Path) -> 
     return Pixelwise(
         model, calibration, precision, device or ("cuda" if torch.cuda.is_available() else "cpu")
     )
+
+
+def load_embedding(
+    name: str = "s1s2_embedding", *, device: str | None = None, folder: Path = cards.FOLDER
+) -> "Embedder":
+    """Load an embedding, or return the one already loaded in this process.
+
+    Parameters and errors are those of `load`; an embedding computes in float32.
+    """
+    return _load_embedding(name, device, folder)
+
+
+@lru_cache(maxsize=4)
+def _load_embedding(name: str, device: str | None, folder: Path) -> "Embedder":
+    import torch
+    from safetensors.torch import load as load_tensors
+
+    from openeo_udf_fusion.models.embedder import Embedder, config_from_json
+    from openeo_udf_fusion.models.s1s2_embedding import S1S2Embedding
+
+    card = cards.read(name, folder)
+    content = verified(folder / card.weights_file, card.sha256)
+    model = S1S2Embedding(config_from_json(card.hyperparameters))
+    model.load_state_dict(load_tensors(content))
+    return Embedder(model, card.calibration, device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def verified(file: Path, sha256: str) -> bytes:

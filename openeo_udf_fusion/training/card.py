@@ -64,11 +64,15 @@ def change(folder: Path, properties: Json) -> Path:
 def write_card(card: Json, folder: Path) -> Path:
     """Write a card, a list of numbers to a line."""
     file = folder / f"{NAME}.json"
-    text = json.dumps(card, indent=1, ensure_ascii=False)
-    text = re.sub(r"\[\s+[-\d][^\[\]{}\"]*?\]", lambda numbers: "".join(numbers[0].split()), text)
-    replace_bytes(file, (text + "\n").encode())
+    replace_bytes(file, (lines_of_numbers(card) + "\n").encode())
     cards.read.cache_clear()
     return file
+
+
+def lines_of_numbers(card: Json) -> str:
+    """A card as text, a list of numbers to a line."""
+    text = json.dumps(card, indent=1, ensure_ascii=False)
+    return re.sub(r"\[\s+[-\d][^\[\]{}\"]*?\]", lambda numbers: "".join(numbers[0].split()), text)
 
 
 def replace_bytes(file: Path, content: bytes) -> None:

@@ -77,7 +77,11 @@ class Prepared:
 
 
 def draw(
-    sites: Sequence[Prepared], config: Config, habits: Habits, rng: np.random.Generator, only: str | None = None
+    sites: Sequence[Prepared],
+    config: Config,
+    habits: Habits,
+    rng: np.random.Generator,
+    only: str | None = None,
 ) -> Chip:
     """A chip, of one sensor alone where `only` names it."""
     site = sites[int(rng.integers(len(sites)))]

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models.s1s2_embedding import QUANTUM, Config, S1S2Embedding, SensorConfig
+from openeo_udf_fusion.models.s1s2_embedding import QUANTUM, Config, S1S2Embedding, SensorConfig, Told
 from openeo_udf_fusion.training.s1s2_chips import Chip, Habits, Prepared, draw
 from openeo_udf_fusion.training.s1s2_losses import reconstruction
 from openeo_udf_fusion.training.s1s2_sites import S1_BANDS, S2_BANDS, Site, training_part
@@ -30,6 +30,8 @@ LIMITS = {"s1": (-30.0, 5.0), "s2": (0.0, 1.0)}
 """Physical range in dB and in reflectance; arXiv 2511.11706 clips to the same."""
 REACH_DAYS = {"s1": 45, "s2": 90}
 OWN_CODE = {"s1": 4, "s2": 8}
+STEPS = {1: 1_600, 2: 6_000}
+"""By stage."""
 BANDS = {"s1": S1_BANDS, "s2": S2_BANDS}
 
 
@@ -43,15 +45,18 @@ class Schedule:
         Of each sensor's reconstruction: half of Sentinel-1's signal is speckle that no code can tell.
     encoder_rate
         In stage 2 the encoders learn at this share of the rate; 0 leaves them as stage 1 made them.
+    own_weight
+        In stage 2 of the sensors' own codes, which would drift away from their decoders else.
     """
 
     stage: Literal[1, 2] = 2
-    steps: int = 9_000
+    steps: int = STEPS[2]
     learning_rate: float = 1.5e-3
     encoder_rate: float = 0.5
     warmup_steps: int = 200
     weight_decay: float = 0.02
     average: float = 0.998
+    own_weight: float = 0.2
     weights: Mapping[str, float] = field(default_factory=lambda: {"s1": 0.25, "s2": 0.75})
     validate_every: int = 500
     seed: int = 2018
@@ -149,9 +154,7 @@ class Run:
         self.whole = list(sites)
         self.sites = [Prepared.of(training_part(site), config) for site in sites]
         self.fingerprint = fingerprint(sites)
-        self.scales = {
-            s.id: (torch.tensor(s.centre), torch.tensor(s.spread)) for s in config.sensors
-        }
+        self.scales = {s.id: (torch.tensor(s.centre), torch.tensor(s.spread)) for s in config.sensors}
 
     def begin(self) -> State:
         """A fresh network."""
@@ -209,17 +212,17 @@ class Run:
         if self.schedule.stage == 1:
             only = self.config.sensors[state.step % len(self.config.sensors)].id
             chip = draw(self.sites, self.config, self.habits, state.rng, only)
-            told = model.tell(chip.frames, chip.query)[only]
-            guess = model.own_decoders[only](with_noise(model.own_code(only, told)))
-            return self.score(guess, chip, only)
+            return self.own_score(model, model.tell(chip.frames, chip.query)[only], chip, only)
         chip = draw(self.sites, self.config, self.habits, state.rng)
-        code = with_noise(model(chip.frames, chip.query))
-        return torch.stack(
-            [
-                self.schedule.weights.get(s.id, 1.0) * self.score(model.decode(code, s.id), chip, s.id)
-                for s in self.config.sensors
-            ]
-        ).sum()
+        told, weights = model.tell(chip.frames, chip.query), self.schedule.weights
+        code = with_noise(model.fuse(told))
+        fused = [weights.get(s, 1.0) * self.score(model.decode(code, s), chip, s) for s in model.decoders]
+        own = [weights.get(s, 1.0) * self.own_score(model, told[s], chip, s) for s in told]
+        return torch.stack(fused).sum() + self.schedule.own_weight * torch.stack(own).sum()
+
+    def own_score(self, model: S1S2Embedding, told: Told, chip: Chip, sensor: str) -> Tensor:
+        """The loss of a sensor's images from its own code."""
+        return self.score(model.own_decoders[sensor](with_noise(model.own_code(sensor, told))), chip, sensor)
 
     def score(self, guess: Tensor, chip: Chip, sensor: str) -> Tensor:
         """The loss of one sensor's images (q, p, b)."""
@@ -267,7 +270,9 @@ def begin_with_stage_1(state: State, file: Path) -> None:
         try:
             model.load_state_dict(model.state_dict() | kept)
         except RuntimeError as error:
-            raise InvalidParameter(f"{file.name} is of a network of another shape; train --stage 1 anew") from error
+            raise InvalidParameter(
+                f"{file.name} is of a network of another shape; train --stage 1 anew"
+            ) from error
 
 
 def settings(run: Run) -> Json:
@@ -298,7 +303,8 @@ def restore(state: State, file: Path, run: Run) -> None:
     content = torch.load(file, weights_only=True)
     if content.get("sites") != run.fingerprint:
         raise InvalidParameter(
-            f"{file.name} was written by a training on other sites; train without --resume into another folder"
+            f"{file.name} was written by a training on other sites; "
+            "train without --resume into another folder"
         )
     if any(content[name] != value for name, value in settings(run).items()):
         raise InvalidParameter(

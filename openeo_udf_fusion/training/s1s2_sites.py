@@ -1,11 +1,12 @@
 """Sites seen by Sentinel-1 and Sentinel-2, read from folders, and what of them is held out.
 
-A site is a folder with the layout of ESA WorldCereal's cubes: `S2_L2A_10m.nc` and `S2_L2A_20m.nc` (the
-bands, and SCL) and `S1_GRD*.nc` (VV and VH in dB), with the dimension `timestamp`, `time` or `t`. The 10 m
-grid is the site's; coarser bands lie on it by their nearest pixel.
+A site is a folder with the layout of ESA WorldCereal's cubes: files `S2*.nc` with the bands and SCL, one or
+one per resolution, and a file `S1*.nc` with VV and VH in dB; their time is the dimension `timestamp`, `time`
+or `t`. The finest grid of Sentinel-2 is the site's; coarser bands lie on it by their nearest pixel. A band
+that no file has is missing throughout.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 
 from openeo_udf_fusion import sensors
 from openeo_udf_fusion.errors import InvalidCollection
+from openeo_udf_fusion.models.embedder import in_order
 from openeo_udf_fusion.models.series import Observations
 
 S2_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 S1_BANDS = ("VV", "VH")
+SENSORS = ("s2", "s1")
+MOST_REFLECTANCE = 2.0
 TIME_NAMES = ("timestamp", "time", "t")
 CYCLE_DAYS = 60
 TEST_DAYS = (0, 14)
@@ -84,7 +88,7 @@ def strip_start(columns: int) -> int:
 
 def without(observed: Observations, hidden: NDArray[np.bool_]) -> Observations:
     """The frames (t,) that are not hidden."""
-    return Observations(*(part[~hidden] for part in observed))
+    return Observations(observed.values[~hidden], observed.valid[~hidden], observed.days[~hidden])
 
 
 def training_part(site: Site) -> Site:
@@ -104,55 +108,70 @@ def read_sites(folder: Path) -> list[Site]:
     Raises
     ------
     InvalidCollection
-        There is none, or one lacks a file, a band or a time axis.
+        There is none, or one lacks a sensor, SCL or a time axis, or is in other units.
     """
-    places = [place for place in (folder, *sorted(folder.glob("*/"))) if (place / "S2_L2A_10m.nc").is_file()]
+    places = [place for place in (folder, *sorted(folder.glob("*/"))) if [*place.glob("S2*.nc")]]
     if not places:
         raise InvalidCollection(
-            f"{folder} holds no site: a folder with S2_L2A_10m.nc, S2_L2A_20m.nc and S1_GRD*.nc was needed, "
-            "there or one level below"
+            f"{folder} holds no site: a folder with S2*.nc and S1*.nc was needed, there or one level below"
         )
     return [read_site(place) for place in places]
 
 
 def read_site(folder: Path) -> Site:
     """Read one site; see `read_sites`."""
-    fine, coarse = (open_cube(folder / f"S2_L2A_{gsd}m.nc") for gsd in (10, 20))
-    radar_files = sorted(folder.glob("S1_GRD*.nc"))
-    if not radar_files:
-        raise InvalidCollection(f"{folder} has no S1_GRD*.nc beside its Sentinel-2 files")
-    radar = open_cube(radar_files[0])
-    if not np.array_equal(fine["t"].values, coarse["t"].values):
-        raise InvalidCollection(f"{folder}: S2_L2A_10m.nc and S2_L2A_20m.nc have different dates")
-    optical = [band_of(fine if band in fine else coarse, band, fine) for band in S2_BANDS]
-    clear = sensors.sentinel2_clear(band_of(coarse, "SCL", fine))
-    back = [band_of(radar, band, fine) for band in S1_BANDS]
-    return Site(
-        folder.name,
-        {
-            "s1": observations(back, None, radar["t"].values),
-            "s2": observations(optical, clear, fine["t"].values),
-        },
+    optical, radar = (
+        [open_cube(file, s) for file in sorted(folder.glob(f"{s.upper()}*.nc"))] for s in SENSORS
     )
+    if not optical or not radar:
+        raise InvalidCollection(f"{folder} needs both S2*.nc and S1*.nc")
+    grid = max(optical, key=lambda cube: cube.sizes["x"] * cube.sizes["y"])
+    if not all(np.array_equal(cube["t"].values, grid["t"].values) for cube in optical):
+        raise InvalidCollection(f"{folder}: its Sentinel-2 files have different dates")
+    flags = band_of(optical, "SCL", grid)
+    if flags is None:
+        raise InvalidCollection(f"{folder}: no Sentinel-2 file has SCL, which tells clouds from ground")
+    clear = sensors.sentinel2_clear(flags)
+    seen = {
+        "s1": observations(radar, S1_BANDS, grid, None),
+        "s2": observations(optical, S2_BANDS, grid, clear),
+    }
+    check_units(folder, seen)
+    return Site(folder.name, seen)
 
 
-def open_cube(file: Path) -> xr.Dataset:
-    """A file as it is stored, its time axis named `t`."""
-    if not file.is_file():
-        raise InvalidCollection(f"{file} is missing; a site needs it")
+def check_units(folder: Path, seen: Mapping[str, Observations]) -> None:
+    """Refuse backscatter as power and reflectance as digital numbers."""
+    middle = {s: float(np.median(o.values[o.valid])) if o.valid.any() else 0.0 for s, o in seen.items()}
+    if middle["s1"] > 0:
+        raise InvalidCollection(
+            f"{folder}: Sentinel-1 in dB was needed, the median is {middle['s1']:.3g}; write 10 log10 of it"
+        )
+    if middle["s2"] > MOST_REFLECTANCE:
+        raise InvalidCollection(
+            f"{folder}: Sentinel-2 reflectance 0-1 was needed, the median is {middle['s2']:.3g}; "
+            "give the bands a scale_factor"
+        )
+
+
+def open_cube(file: Path, sensor: str) -> xr.Dataset:
+    """A file as it is stored, its time axis named `t` and its bands as the sensor's."""
     # xarray cannot mask an integer band whose fill value is NaN; `band_of` decodes.
     with xr.open_dataset(file, mask_and_scale=False) as opened:
         cube = opened.load()
     named = [name for name in TIME_NAMES if name in cube.dims]
     if not named:
         raise InvalidCollection(f"{file} has none of the time dimensions {TIME_NAMES}, only {[*cube.dims]}")
-    return cube.rename({named[0]: "t"}) if named[0] != "t" else cube
+    labels = {str(name): sensors.canonical_label(str(name), sensor) for name in cube.data_vars}
+    bands = {name: label.partition("_")[2] for name, label in labels.items() if label}
+    return cube.rename(bands | ({named[0]: "t"} if named[0] != "t" else {}))
 
 
-def band_of(cube: xr.Dataset, name: str, grid: xr.Dataset) -> NDArray[np.float32]:
-    """A band (t, y, x) decoded, NaN where missing, on the grid of another cube by the nearest pixel."""
-    if name not in cube:
-        raise InvalidCollection(f"a band {name} was needed, the file has {[*cube.data_vars]}")
+def band_of(cubes: Sequence[xr.Dataset], name: str, grid: xr.Dataset) -> NDArray[np.float32] | None:
+    """A band (t, y, x) decoded, NaN where missing, on a grid by the nearest pixel; None if no file has it."""
+    cube = next((cube for cube in cubes if name in cube), None)
+    if cube is None:
+        return None
     band = cube[name].transpose("t", "y", "x")
     stored = band.values
     values = np.asarray(stored * band.attrs.get("scale_factor", 1) + band.attrs.get("add_offset", 0))
@@ -167,14 +186,16 @@ def band_of(cube: xr.Dataset, name: str, grid: xr.Dataset) -> NDArray[np.float32
 
 
 def observations(
-    bands: list[NDArray[np.float32]], clear: NDArray[np.bool_] | None, times: NDArray[np.datetime64]
+    cubes: Sequence[xr.Dataset], names: Sequence[str], grid: xr.Dataset, clear: NDArray[np.bool_] | None
 ) -> Observations:
     """Bands of one sensor in ascending order of time; frames without a valid pixel are left out."""
-    values = np.stack(bands, 1)
+    times = cubes[0]["t"].values.astype("datetime64[ns]")
+    nothing = np.full((len(times), grid.sizes["y"], grid.sizes["x"]), np.nan, np.float32)
+    bands = [band_of(cubes, name, grid) for name in names]
+    values = np.stack([nothing if band is None else band for band in bands], 1)
     valid = np.isfinite(values)
     if clear is not None:
         valid &= clear[:, None]
     days = times.astype("datetime64[D]").astype(np.int32)
-    order = np.argsort(days, kind="stable")
-    order = order[valid[order].any(axis=(1, 2, 3))]
-    return Observations(np.where(valid, values, 0)[order], valid[order], days[order])
+    seen = Observations(np.where(valid, values, 0), valid, days)
+    return in_order(without(seen, np.logical_not(valid.any(axis=(1, 2, 3)))))

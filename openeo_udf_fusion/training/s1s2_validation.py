@@ -1,4 +1,4 @@
-"""Held-out Sentinel-2 frames under gaps made on purpose: what was there, what a line in time says, and a code."""
+"""Held-out Sentinel-2 frames under gaps made on purpose: what was there, a line in time, and a code."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class Case(NamedTuple):
 
 
 def cases(site: Site, asked: NDArray[np.bool_], hidden: NDArray[np.bool_], half_gap: int) -> Iterator[Case]:
-    """Each of the asked frames (t,) of Sentinel-2, without the hidden ones and those within `half_gap` days."""
+    """Each of the asked frames (t,) of Sentinel-2, without the hidden and those within `half_gap` days."""
     s2 = site.observed["s2"]
     for frame in np.flatnonzero(asked):
         if s2.valid[frame].any(0).mean() < LEAST_CLEAR:
@@ -73,7 +73,7 @@ def validation_error(model: S1S2Embedding, sites: Sequence[Site], *, own: bool =
 def fused_reconstruction(model: S1S2Embedding, case: Case) -> NDArray[np.float32]:
     """Sentinel-2 (b, y, x) from the fused code."""
     embedded = Embedder(model).embed(case.seen, np.array([case.day]), reconstruct=["s2"])
-    return embedded.reconstruction["s2"][0]
+    return np.asarray(embedded.reconstruction["s2"][0], np.float32)
 
 
 def own_reconstruction(model: S1S2Embedding, case: Case, sensor: str = "s2") -> NDArray[np.float32]:
@@ -97,3 +97,10 @@ def interpolate(case: Case) -> NDArray[np.float32]:
     """The line in time (b, y, x) between the nearest clear observations of each pixel."""
     line = linear.predict({"s2": case.seen["s2"]}, np.array([case.day], np.int32), "s2").mean[0]
     return np.asarray(line, np.float32)
+
+
+def with_sensors(seen: Mapping[str, Observations], kept: Sequence[str]) -> dict[str, Observations]:
+    """The same with every other sensor's frames left out, on the same grid of pixels."""
+    return {
+        s: o if s in kept else Observations(o.values[:0], o.valid[:0], o.days[:0]) for s, o in seen.items()
+    }

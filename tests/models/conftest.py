@@ -1,9 +1,10 @@
 """A small seeded cube of both sensors, and the shipped model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import torch
 
 from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.models.pixelwise import Pixelwise
@@ -43,3 +44,12 @@ def make_observed() -> Callable[..., Cube]:
         return observed
 
     return make
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small networks train faster without torch's own threads, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

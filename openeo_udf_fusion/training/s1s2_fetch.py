@@ -1,0 +1,104 @@
+"""Fetch a site for the Sentinel-1/2 embedding from any openEO backend, in the layout of other sites."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import openeo
+import xarray as xr
+
+from openeo_udf_fusion.errors import InvalidCollection
+from openeo_udf_fusion.training.s1s2_sites import S1_BANDS, S2_BANDS, TIME_NAMES, read_site
+
+FILES = {"s1": "S1_GRD.nc", "s2": "S2_L2A.nc"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """What to fetch.
+
+    Attributes
+    ----------
+    spatial_extent
+        west, south, east, north in degrees, or with `crs` in its unit.
+    temporal_extent
+        Left-closed.
+    s1_collection, s2_collection
+        Ids; the backend's own names of bands are those of `S1_BANDS`, `S2_BANDS` and SCL.
+    s1_is_db
+        Whether the backend's backscatter is in dB already; else it is power.
+    s1_backscatter
+        Coefficient for the process `sar_backscatter`, for backends whose collection holds raw GRD; None
+        where it holds backscatter.
+    s2_scale, s2_offset
+        Reflectance = stored x scale + offset.
+    """
+
+    spatial_extent: dict[str, float | str | int]
+    temporal_extent: tuple[str, str]
+    s1_collection: str = "SENTINEL1_GRD"
+    s2_collection: str = "SENTINEL2_L2A"
+    s1_is_db: bool = False
+    s1_backscatter: str | None = None
+    s2_scale: float = 1e-4
+    s2_offset: float = 0.0
+
+
+def fetch(connection: openeo.Connection, place: Place, folder: Path) -> Path:
+    """Fetch both sensors of a place into a folder, in batch jobs; what is there already stays.
+
+    Raises
+    ------
+    InvalidCollection
+        What came cannot be read as a site.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for sensor, name in FILES.items():
+        file = folder / name
+        if not file.is_file():
+            raw = folder / f"{sensor}.part.nc"
+            request(connection, place, sensor).execute_batch(raw, out_format="netCDF", title=f"{sensor} site")
+            rewrite(raw, file, place, sensor)
+            raw.unlink()
+    read_site(folder)
+    return folder
+
+
+def request(connection: openeo.Connection, place: Place, sensor: str) -> openeo.DataCube:
+    """The cube of one sensor, Sentinel-1 on the 10 m grid of Sentinel-2's projection."""
+    bands = list(S1_BANDS) if sensor == "s1" else [*S2_BANDS, "SCL"]
+    cube = connection.load_collection(
+        place.s1_collection if sensor == "s1" else place.s2_collection,
+        spatial_extent=place.spatial_extent,
+        temporal_extent=list(place.temporal_extent),
+        bands=bands,
+    )
+    if sensor == "s1" and place.s1_backscatter:
+        cube = cube.sar_backscatter(coefficient=place.s1_backscatter)
+    return cube
+
+
+def rewrite(raw: Path, file: Path, place: Place, sensor: str) -> None:
+    """Write what a backend gave in the units of a site, under a temporary name first."""
+    with xr.open_dataset(raw) as opened:
+        cube = opened.load()
+    if not any(name in cube.dims for name in TIME_NAMES):
+        raise InvalidCollection(f"{raw} has none of the time dimensions {TIME_NAMES}, only {[*cube.dims]}")
+    wanted = S1_BANDS if sensor == "s1" else (*S2_BANDS, "SCL")
+    missing = [band for band in wanted if band not in cube]
+    if missing:
+        raise InvalidCollection(f"{raw} lacks {missing}; it has {[str(name) for name in cube.data_vars]}")
+    bands = {band: in_units(cube[band], band, place) for band in wanted}
+    temporary = file.with_suffix(".tmp")
+    xr.Dataset(bands).to_netcdf(temporary)
+    os.replace(temporary, file)
+
+
+def in_units(band: xr.DataArray, name: str, place: Place) -> xr.DataArray:
+    """Backscatter in dB, reflectance 0-1, SCL as it is; NaN where missing."""
+    values = band.astype(np.float32).drop_attrs()
+    values.encoding = {}
+    if name in S1_BANDS:
+        return values if place.s1_is_db else xr.ufuncs.log10(values.where(values > 0)) * 10
+    return values if name == "SCL" else values * place.s2_scale + place.s2_offset
