@@ -16,14 +16,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "evaluate", help="score a model against the classical methods, with a report", description=__doc__
     )
-    parser.add_argument("model", choices=["satfusenet"], help="which model")
+    parser.add_argument("model", choices=["satfusenet", "s1s2_embedding"], help="which model")
     parser.add_argument(
         "--data",
         type=Path,
         default=Path(os.environ.get("OPENEO_UDF_FUSION_DATA", "../shared/data")),
         metavar="DIR",
         help="folder with nbar_series/*.npz, and spectral_responses, munich_modis, hls_gpp for all parts; "
-        "default: the environment's OPENEO_UDF_FUSION_DATA, else ../shared/data",
+        "for s1s2_embedding a site or a folder of sites; default: the environment's OPENEO_UDF_FUSION_DATA, "
+        "else ../shared/data",
     )
     parser.add_argument(
         "--weights",
@@ -49,6 +50,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and say what was found."""
+    return run_embedding(args) if args.model == "s1s2_embedding" else run_satfusenet(args)
+
+
+def run_satfusenet(args: argparse.Namespace) -> int:
+    """Evaluate SatFuseNet."""
     from openeo_udf_fusion.evaluation import markdown, networks, satfusenet, summary
 
     settings = satfusenet.QUICK if args.quick else satfusenet.Settings()
@@ -65,6 +71,26 @@ def run(args: argparse.Namespace) -> int:
     else:
         for gate, answer, numbers in summary.verdict_rows(result["verdicts"]):
             print(f"{gate}: {answer}\n    {numbers}")
+    return 0
+
+
+def run_embedding(args: argparse.Namespace) -> int:
+    """Evaluate the Sentinel-1/2 embedding."""
+    from openeo_udf_fusion.errors import InvalidParameter
+    from openeo_udf_fusion.evaluation import s1s2_embedding
+    from openeo_udf_fusion.models import cards, weights
+    from openeo_udf_fusion.training import s1s2_card
+
+    if args.report or args.markdown:
+        raise InvalidParameter("s1s2_embedding has no --report or --markdown; take --json, or neither")
+    folder = args.weights or cards.FOLDER
+    settings = s1s2_embedding.QUICK if args.quick else s1s2_embedding.Settings()
+    embedder = weights.load_embedding(folder=folder)
+    result = s1s2_embedding.evaluate(args.data, embedder, settings, command(args), narrator())
+    if args.card:
+        changed = s1s2_card.change(folder, {"fusion:skill": s1s2_embedding.for_card(result)})
+        print(f"wrote {changed}", file=sys.stderr)
+    print(json.dumps(result) if args.json else s1s2_embedding.lines(result))
     return 0
 
 
@@ -90,7 +116,7 @@ def write_skill(result: Json, folder: Path | None) -> None:
 def command(args: argparse.Namespace) -> str:
     """The command that measures the same, without this machine's folders."""
     options = (" --weights DIR" if args.weights else "") + (" --quick" if args.quick else "")
-    return f"openeo-udf-fusion evaluate satfusenet --data DIR --json{options}"
+    return f"openeo-udf-fusion evaluate {args.model} --data DIR --json{options}"
 
 
 def narrator() -> Callable[[str], None]:

@@ -111,7 +111,7 @@ def _add_s1s2_embedding(subparsers: "argparse._SubParsersAction[argparse.Argumen
     parser.add_argument("--s2-offset", type=float, default=0.0, metavar="X", help="default: 0")
     parser.add_argument("--user", help="log in with user and password; default: OIDC where there is it")
     parser.add_argument("--password", help="asked for when it is not given")
-    parser.add_argument("--steps", type=_positive, help="how many updates; default: 1600 and 6000")
+    parser.add_argument("--steps", type=_positive, help="how many updates; default: 1600 and 2800")
     parser.add_argument("--code", type=_positive, default=8, help="numbers of the code; default: 8")
     parser.add_argument("--seed", type=int, default=2018, help="default: 2018")
     parser.add_argument("--threads", type=_positive, default=1, help="of torch; default: 1")
@@ -381,13 +381,13 @@ def train_s1s2_embedding(args: argparse.Namespace) -> int:
     import torch
 
     from openeo_udf_fusion.training import s1s2_campaign, s1s2_sites
-    from openeo_udf_fusion.training.s1s2_embedding import STEPS, Schedule
+    from openeo_udf_fusion.training.s1s2_embedding import schedule_of
 
     torch.set_num_threads(args.threads)
     if args.backend:
         _fetch_site(args)
     sites = s1s2_sites.read_sites(args.data)
-    schedule = Schedule(stage=args.stage, steps=args.steps or STEPS[args.stage], seed=args.seed)
+    schedule = schedule_of(args.stage, args.steps, args.seed)
     written = s1s2_campaign.train_stage(sites, args.out, schedule, args.code, resume=args.resume)
     if args.json:
         print(json.dumps({"stage": args.stage, "files": [str(file) for file in written]}))

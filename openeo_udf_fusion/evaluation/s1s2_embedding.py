@@ -283,6 +283,33 @@ def add_up(
     return found
 
 
+def for_card(result: Json) -> Json:
+    """What a card says of the skill."""
+    return {
+        "command": result["command"].replace(" --json", " --card"),
+        "note": "held-out clear dates with all frames around them hidden; one site is an anecdote",
+        "parts": result["parts"],
+        "methods": METHODS,
+        "reconstruction": [row for row in result["reconstruction"] if row["method"] != LINE],
+        "linear": [row for row in result["reconstruction"] if row["method"] == LINE],
+        "comparison": result["comparison"],
+        "coverage": result["coverage"],
+    }
+
+
+def lines(result: Json) -> str:
+    """A line per gap, part and method: errors over the line's, with intervals over dates."""
+    table = ["gap_days  part   dates  method      rmse/linear           mae/linear"]
+    for row in result["reconstruction"]:
+        texts = [
+            "{ratio:.3f} ({low:.3f}-{high:.3f})".format(**row[f"{score}_ratio_to_linear"])
+            for score in ("rmse", "mae")
+        ]
+        gap = f"+-{row['half_gap_days']}"
+        table.append(f"{gap:8}  {row['part']:5}  {row['dates']:5}  {row['method']:10}  {'   '.join(texts)}")
+    return "\n".join(table)
+
+
 def by_band(values: Doubles) -> dict[str, float]:
     """A number for each band of Sentinel-2."""
     return {band: round(float(value), 5) for band, value in zip(s1s2_sites.S2_BANDS, values, strict=True)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -343,7 +343,7 @@ def spread_at(table: Json, away: NDArray[np.float32]) -> NDArray[np.float32]:
     none = np.asarray(table["none"], np.float32)[None, :, None, None]
     within = [np.interp(away, knots, band) for band in np.asarray(table["sigma"], np.float32).T]
     sigma = np.where(np.isnan(away)[:, None], none, np.stack(within, 1))
-    return cast(NDArray[np.float32], sigma.astype(np.float32))
+    return sigma.astype(np.float32)
 
 
 def to_int8(code: NDArray[np.float32]) -> NDArray[np.int8]:
@@ -354,9 +354,8 @@ def to_int8(code: NDArray[np.float32]) -> NDArray[np.int8]:
 
 def from_int8(stored: NDArray[np.int8]) -> NDArray[np.float32]:
     """The code that `to_int8` stored."""
-    code = stored.astype(np.float32) / LEVELS
-    code[stored == MISSING_LEVEL] = np.nan
-    return code
+    code = np.where(stored == MISSING_LEVEL, np.nan, stored / LEVELS)
+    return code.astype(np.float32)
 
 
 def config_from_json(stored: Json) -> Config:

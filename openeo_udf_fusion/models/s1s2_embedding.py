@@ -89,7 +89,6 @@ class Config:
     hidden: int = 96
     decoder: int = 64
     fusion_blocks: int = 2
-    dropout: float = 0.0
 
     @property
     def margin_px(self) -> int:
@@ -204,7 +203,7 @@ class SensorEncoder(nn.Module):
         self.first = nn.Linear(told, config.hidden)
         self.second = nn.Linear(config.hidden, config.token)
         self.line = nn.Linear(bands, config.token)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = nn.Dropout(0.0)  # training sets its rate
         self.code = nn.Linear(config.token, sensor.code)
 
     def encode(self, frames: Frames) -> Features:
@@ -297,12 +296,12 @@ def pick(series: Tensor, chosen: Tensor) -> Tensor:
 class Block(nn.Module):
     """A residual perceptron."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.up = nn.Linear(width, 2 * width)
         self.down = nn.Linear(2 * width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape out as in."""
@@ -318,7 +317,7 @@ class Fusion(nn.Module):
         self.absent = nn.ParameterDict(
             {s.id: nn.Parameter(torch.zeros(config.hidden)) for s in config.sensors}
         )
-        self.blocks = nn.ModuleList(Block(config.hidden, config.dropout) for _ in range(config.fusion_blocks))
+        self.blocks = nn.ModuleList(Block(config.hidden) for _ in range(config.fusion_blocks))
         self.code = nn.Linear(config.hidden, config.code)
 
     def forward(self, told: Mapping[str, Told]) -> Tensor:

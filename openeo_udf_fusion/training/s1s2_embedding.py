@@ -7,6 +7,7 @@ adds fusion, one code and its decoders, and goes on teaching the encoders.
 import hashlib
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -30,7 +31,9 @@ LIMITS = {"s1": (-30.0, 5.0), "s2": (0.0, 1.0)}
 """Physical range in dB and in reflectance; arXiv 2511.11706 clips to the same."""
 REACH_DAYS = {"s1": 45, "s2": 90}
 OWN_CODE = {"s1": 4, "s2": 8}
-STEPS = {1: 1_600, 2: 6_000}
+STEPS = {1: 1_600, 2: 2_800}
+DROPOUT = {1: 0.0, 2: 0.1}
+RATE = {1: 1.5e-3, 2: 1.2e-3}
 """By stage."""
 BANDS = {"s1": S1_BANDS, "s2": S2_BANDS}
 
@@ -51,14 +54,15 @@ class Schedule:
 
     stage: Literal[1, 2] = 2
     steps: int = STEPS[2]
-    learning_rate: float = 1.5e-3
+    learning_rate: float = RATE[2]
+    dropout: float = DROPOUT[2]
     encoder_rate: float = 0.5
     warmup_steps: int = 200
     weight_decay: float = 0.02
     average: float = 0.998
     own_weight: float = 0.2
     weights: Mapping[str, float] = field(default_factory=lambda: {"s1": 0.25, "s2": 0.75})
-    validate_every: int = 500
+    validate_every: int = 400
     seed: int = 2018
 
 
@@ -74,6 +78,11 @@ class State:
     best_score: float = math.inf
     best_step: int = 0
     best: dict[str, Tensor] | None = None
+
+
+def schedule_of(stage: Literal[1, 2], steps: int | None = None, seed: int = 2018) -> Schedule:
+    """The schedule of a stage as the shipped network had it, but for what is given."""
+    return Schedule(stage, steps or STEPS[stage], RATE[stage], DROPOUT[stage], seed=seed)
 
 
 def config_of(sites: Sequence[Site], code: int = 8) -> Config:
@@ -160,6 +169,9 @@ class Run:
         """A fresh network."""
         torch.manual_seed(self.schedule.seed)
         model = S1S2Embedding(self.config)
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = self.schedule.dropout
         groups = []
         for part, rate in ((model.encoders, self.encoder_rate), (others(model), 1.0)):
             parameters = [*part.parameters()]
@@ -185,7 +197,8 @@ class Run:
                 if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
                     score = self.validate(state)
                     save_checkpoint(state, checkpoint, self)
-                    bar.write(f"step {state.step}: {score:.4f} of the line's error on validation days")
+                    line = f"step {state.step}: {score:.4f} of the line's error on validation days"
+                    bar.write(line, file=sys.stderr)
 
     def step(self, state: State) -> None:
         """One chip, one update of the network and of its running average."""

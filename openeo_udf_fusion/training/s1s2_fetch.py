@@ -1,6 +1,7 @@
 """Fetch a site for the Sentinel-1/2 embedding from any openEO backend, in the layout of other sites."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import openeo
 import xarray as xr
 
 from openeo_udf_fusion.errors import InvalidCollection
+from openeo_udf_fusion.sensors import canonical_label
 from openeo_udf_fusion.training.s1s2_sites import S1_BANDS, S2_BANDS, TIME_NAMES, read_site
 
+WANTED = {"s1": S1_BANDS, "s2": (*S2_BANDS, "SCL")}
 FILES = {"s1": "S1_GRD.nc", "s2": "S2_L2A.nc"}
 
 
@@ -25,7 +28,7 @@ class Place:
     temporal_extent
         Left-closed.
     s1_collection, s2_collection
-        Ids; the backend's own names of bands are those of `S1_BANDS`, `S2_BANDS` and SCL.
+        Ids; their bands may have any name that `sensors` knows.
     s1_is_db
         Whether the backend's backscatter is in dB already; else it is power.
     s1_backscatter
@@ -67,16 +70,28 @@ def fetch(connection: openeo.Connection, place: Place, folder: Path) -> Path:
 
 def request(connection: openeo.Connection, place: Place, sensor: str) -> openeo.DataCube:
     """The cube of one sensor, Sentinel-1 on the 10 m grid of Sentinel-2's projection."""
-    bands = list(S1_BANDS) if sensor == "s1" else [*S2_BANDS, "SCL"]
+    collection = place.s1_collection if sensor == "s1" else place.s2_collection
+    dimensions = connection.describe_collection(collection).get("cube:dimensions") or {}
+    names = next((d.get("values") for d in dimensions.values() if d.get("type") == "bands"), None)
+    known = own_names(names or WANTED[sensor], sensor)
+    missing = [band for band in WANTED[sensor] if band not in known]
+    if missing:
+        raise InvalidCollection(f"collection {collection!r} has no {', '.join(missing)}; it has {names}")
     cube = connection.load_collection(
-        place.s1_collection if sensor == "s1" else place.s2_collection,
+        collection,
         spatial_extent=place.spatial_extent,
         temporal_extent=list(place.temporal_extent),
-        bands=bands,
+        bands=[known[band] for band in WANTED[sensor]],
     )
     if sensor == "s1" and place.s1_backscatter:
         cube = cube.sar_backscatter(coefficient=place.s1_backscatter)
     return cube
+
+
+def own_names(names: Sequence[str], sensor: str) -> dict[str, str]:
+    """What a backend or a file calls each band of a sensor."""
+    labels = {name: canonical_label(name, sensor) for name in names}
+    return {label.partition("_")[2]: name for name, label in labels.items() if label}
 
 
 def rewrite(raw: Path, file: Path, place: Place, sensor: str) -> None:
@@ -85,11 +100,11 @@ def rewrite(raw: Path, file: Path, place: Place, sensor: str) -> None:
         cube = opened.load()
     if not any(name in cube.dims for name in TIME_NAMES):
         raise InvalidCollection(f"{raw} has none of the time dimensions {TIME_NAMES}, only {[*cube.dims]}")
-    wanted = S1_BANDS if sensor == "s1" else (*S2_BANDS, "SCL")
-    missing = [band for band in wanted if band not in cube]
+    known = own_names([str(name) for name in cube.data_vars], sensor)
+    missing = [band for band in WANTED[sensor] if band not in known]
     if missing:
         raise InvalidCollection(f"{raw} lacks {missing}; it has {[str(name) for name in cube.data_vars]}")
-    bands = {band: in_units(cube[band], band, place) for band in wanted}
+    bands = {band: in_units(cube[known[band]], band, place) for band in WANTED[sensor]}
     temporary = file.with_suffix(".tmp")
     xr.Dataset(bands).to_netcdf(temporary)
     os.replace(temporary, file)

@@ -1,0 +1,158 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.models import weights
+from openeo_udf_fusion.models.embedder import Embedder
+from openeo_udf_fusion.models.s1s2_embedding import S1S2Embedding
+from openeo_udf_fusion.training import s1s2_calibration, s1s2_campaign
+from openeo_udf_fusion.training.s1s2_chips import Habits
+from openeo_udf_fusion.training.s1s2_embedding import Run, Schedule, config_of, schedule_of, train
+from openeo_udf_fusion.training.s1s2_validation import cases, interpolate, validation_cases, validation_error
+
+from .s1s2 import made_up
+
+HABITS = Habits(size_px=8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def site():
+    return made_up()
+
+
+@pytest.fixture(scope="module")
+def tiny(site):
+    return replace(config_of([site]), width=8, kernels=4, token=16, hidden=16, decoder=16)
+
+
+def quick(stage, steps=4, **more):
+    return replace(schedule_of(stage, steps), validate_every=2, warmup_steps=2, **more)
+
+
+def same(one, other):
+    for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_bands_are_described_by_the_part_trained_on(site):
+    config = config_of([site])
+    held_out = made_up(seed=5)
+    spoilt = site.observed["s2"].values.copy()
+    spoilt[..., -8:] = held_out.observed["s2"].values[..., -8:] * 2
+    other = replace(site, observed=site.observed | {"s2": site.observed["s2"]._replace(values=spoilt)})
+    assert config_of([other]) == config
+    assert config.sensor("s1").centre[0] == pytest.approx(-12, abs=2.5)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_resumed_training_ends_as_an_uninterrupted_one(site, tiny, tmp_path, stage, monkeypatch):
+    for folder in ("whole", "parts"):
+        train([site], tmp_path / folder, quick(1), tiny, HABITS)
+    whole, record = train([site], tmp_path / "whole", quick(stage), tiny, HABITS)
+    real, stopped = Run.step, []
+
+    def stop_after_two(run, state):
+        if state.step == 2 and not stopped:
+            stopped.append(True)
+            raise KeyboardInterrupt
+        real(run, state)
+
+    (tmp_path / "parts" / "stage2.pt").unlink(missing_ok=True)
+    monkeypatch.setattr(Run, "step", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        train([site], tmp_path / "parts", quick(stage), tiny, HABITS)
+    resumed, other = train([site], tmp_path / "parts", quick(stage), tiny, HABITS, resume=True)
+    assert stopped
+    assert other == record
+    same(resumed, whole)
+
+
+def test_checkpoints_of_other_runs_are_refused(site, tiny, tmp_path):
+    with pytest.raises(InvalidParameter, match="train --stage 1 first"):
+        train([site], tmp_path, quick(2), tiny, HABITS)
+    train([site], tmp_path, quick(1), tiny, HABITS)
+    with pytest.raises(InvalidParameter, match="other settings"):
+        train([site], tmp_path, quick(1, steps=6), tiny, HABITS, resume=True)
+    with pytest.raises(InvalidParameter, match="other sites"):
+        train([made_up(seed=3)], tmp_path, quick(1), tiny, HABITS, resume=True)
+    with pytest.raises(InvalidParameter, match="another shape"):
+        train([site], tmp_path, quick(2), replace(tiny, width=16), HABITS)
+
+
+def test_frozen_encoders_stay_as_stage_1_made_them(site, tiny, tmp_path):
+    first, _ = train([site], tmp_path, quick(1), tiny, HABITS)
+    second, _ = train([site], tmp_path, quick(2, encoder_rate=0.0), tiny, HABITS)
+    begun = torch.load(tmp_path / "stage1.pt", weights_only=True)["best"]
+    for name, value in second.state_dict().items():
+        if name.startswith("encoders."):
+            torch.testing.assert_close(value, begun[name], rtol=0, atol=0)
+    assert isinstance(first, S1S2Embedding)
+
+
+def test_training_improves_on_days_it_never_saw(site, tiny, tmp_path):
+    fresh = Run([site], quick(2), tiny, HABITS).begin().average.eval()
+    before = validation_error(fresh, [site])
+    once = {"validate_every": 1000, "learning_rate": 4e-3}
+    train([site], tmp_path, replace(quick(1, 40), **once), tiny, HABITS)
+    _, record = train([site], tmp_path, replace(quick(2, 80), **once), tiny, HABITS)
+    assert record["validation_score"] < 0.8 * before
+
+
+def test_a_held_out_frame_is_never_seen(site):
+    whole = site.observed["s2"]
+    for case in validation_cases([site], half_gap=9):
+        assert case.truth.shape[-1] == 14
+        away = np.abs(case.seen["s2"].days - case.day)
+        assert away.min() > 9
+        frame = list(whole.days).index(case.day)
+        np.testing.assert_array_equal(case.truth, whole.values[frame][..., :14])
+
+
+def test_the_line_runs_between_the_nearest_clear_dates(site):
+    asked = np.zeros(len(site.observed["s2"].days), bool)
+    asked[6] = True
+    (case,) = cases(site, asked, asked, 0)
+    s2, line = site.observed["s2"], interpolate(case)
+    both = s2.valid[5, 0] & s2.valid[7, 0]
+    np.testing.assert_allclose(line[:, both], ((s2.values[5] + s2.values[7]) / 2)[:, both], atol=1e-6)
+
+
+def test_sigma_is_fitted_to_cover_and_grows(site, tiny):
+    torch.manual_seed(0)
+    embedder = Embedder(S1S2Embedding(tiny))
+    table = s1s2_calibration.fit(embedder, [site])["s2"]
+    sigma = np.array(table["sigma"])
+    assert sigma.shape == (len(s1s2_calibration.KNOTS), 10)
+    assert (np.diff(sigma, axis=0) >= 0).all()
+    assert (np.array(table["none"]) >= sigma[-1]).all()
+    errors = np.random.default_rng(0).normal(0, 0.05, (10, 50_000)).astype(np.float32)
+    np.testing.assert_allclose(s1s2_calibration.of_errors(np.abs(errors)), 0.05, rtol=0.05)
+    assert s1s2_calibration.of_errors(errors[:, :10]) is None
+
+
+def test_a_stage_writes_what_can_be_loaded(site, tmp_path):
+    schedule = replace(schedule_of(1, 2), validate_every=2)
+    assert s1s2_campaign.train_stage([site], tmp_path, schedule, 4) == [tmp_path / "stage1.pt"]
+    schedule = replace(schedule_of(2, 2), validate_every=2)
+    files = s1s2_campaign.train_stage([site], tmp_path, schedule, 4)
+    assert [file.name for file in files] == ["s1s2_embedding.json", "s1s2_embedding.safetensors"]
+    loaded = weights.load_embedding(device="cpu", folder=tmp_path)
+    found = loaded.embed(site.observed, site.observed["s2"].days[:2], ["s2"])
+    assert found.code.shape == (2, 4, 14, 24)
+    assert np.isfinite(found.sigma["s2"]).all()
+
+
+def test_the_schedules_are_of_the_shipped_network():
+    assert schedule_of(2) == Schedule()
+    assert schedule_of(1).stage == 1
