@@ -14,7 +14,7 @@ Axes: t frames, b bands, y, x; p pixels, q queried days, d features, k kernels i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 import torch
@@ -399,26 +399,23 @@ def with_sensor(model: S1S2Embedding, sensor: SensorConfig) -> S1S2Embedding:
 
     All that the network has is kept; to teach the new one train `parts_to_train`.
     """
-    grown = S1S2Embedding(replace_sensors(model.config, (*model.config.sensors, sensor)))
+    grown = S1S2Embedding(replace(model.config, sensors=(*model.config.sensors, sensor)))
     grown.load_state_dict(grown.state_dict() | model.state_dict())
     return grown
 
 
 def parts_to_train(model: S1S2Embedding, new: Sequence[str]) -> list[nn.Parameter]:
-    """Freeze the encoders of all sensors but the new ones, and return what remains to be trained."""
+    """Freeze the encoders of all sensors but the new ones, and return what remains to be trained.
+
+    Fusion and the decoders of the fused code remain, for the code gets another meaning: an embedding with
+    one more sensor is another embedding, with a card of its own.
+    """
     model.requires_grad_(True)
     for name, encoder in model.encoders.items():
         if name not in new:
             encoder.requires_grad_(False)
             model.own_decoders[name].requires_grad_(False)
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
-def replace_sensors(config: Config, sensors: tuple[SensorConfig, ...]) -> Config:
-    """The same shape for other sensors."""
-    from dataclasses import replace
-
-    return replace(config, sensors=sensors)
 
 
 def quantise(code: Tensor) -> Tensor:

@@ -86,7 +86,13 @@ def schedule_of(stage: Literal[1, 2], steps: int | None = None, seed: int = 2018
 
 
 def config_of(sites: Sequence[Site], code: int = 8) -> Config:
-    """The network's shape, with each band's centre and spread over all sites' training parts."""
+    """The network's shape, with each band's centre and spread over all sites' training parts.
+
+    Raises
+    ------
+    InvalidParameter
+        No site has a valid value of some band outside what is held out.
+    """
     sensors = []
     for name, (lower, upper) in LIMITS.items():
         count = len(BANDS[name])
@@ -95,6 +101,12 @@ def config_of(sites: Sequence[Site], code: int = 8) -> Config:
             np.concatenate([o.values[:, b][o.valid[:, b]] for o in known]).clip(lower, upper)
             for b in range(count)
         ]
+        empty = [band for band, values in zip(BANDS[name], pooled, strict=True) if not values.size]
+        if empty:
+            raise InvalidParameter(
+                f"training needs clear values of every {name} band outside the days and columns held out; "
+                f"the sites {[site.name for site in sites]} have none of {empty}"
+            )
         sensors.append(
             SensorConfig(
                 id=name,

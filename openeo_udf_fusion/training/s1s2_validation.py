@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines import linear
+from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.models.embedder import Embedder, standardise
 from openeo_udf_fusion.models.s1s2_embedding import Frames, S1S2Embedding
 from openeo_udf_fusion.models.series import Observations
@@ -58,6 +59,11 @@ def validation_error(model: S1S2Embedding, sites: Sequence[Site], *, own: bool =
     """RMSE of the model's Sentinel-2 over that of the line in time, mean over the bands.
 
     `own` scores the sensor's own code instead of the fused one.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no clear frame on the validation days.
     """
     squares: list[NDArray[np.float64]] = []
     for case in validation_cases(sites):
@@ -66,6 +72,11 @@ def validation_error(model: S1S2Embedding, sites: Sequence[Site], *, own: bool =
         valid = case.valid & np.isfinite(line) & np.isfinite(guess)
         errors = [np.where(valid, estimate - case.truth, 0) for estimate in (guess, line)]
         squares.append(np.stack([np.square(e, dtype=np.float64).sum((1, 2)) for e in errors]))
+    if not squares:
+        raise InvalidParameter(
+            f"the sites have no Sentinel-2 frame with {LEAST_CLEAR:.0%} clear pixels on validation days (30 to 36 "
+            "of every 60 since 1970-01-01), by which the best weights are chosen; give a longer period"
+        )
     total = np.sum(squares, axis=0)
     return float(np.sqrt(total[0] / total[1]).mean())
 

@@ -156,3 +156,15 @@ def test_a_stage_writes_what_can_be_loaded(site, tmp_path):
 def test_the_schedules_are_of_the_shipped_network():
     assert schedule_of(2) == Schedule()
     assert schedule_of(1).stage == 1
+
+
+def test_sites_that_cannot_teach_are_refused(site, tiny):
+    s2 = site.observed["s2"]
+    blind = s2.valid.copy()
+    blind[:, 3] = False
+    no_band = replace(site, observed=site.observed | {"s2": s2._replace(valid=blind)})
+    with pytest.raises(InvalidParameter, match=r"have none of \['B05'\]"):
+        config_of([no_band])
+    brief = made_up(days=28)
+    with pytest.raises(InvalidParameter, match="no Sentinel-2 frame .* on validation days"):
+        validation_error(S1S2Embedding(tiny), [brief])
