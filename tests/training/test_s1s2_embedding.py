@@ -166,5 +166,5 @@ def test_sites_that_cannot_teach_are_refused(site, tiny):
     with pytest.raises(InvalidParameter, match=r"have none of \['B05'\]"):
         config_of([no_band])
     brief = made_up(days=28)
-    with pytest.raises(InvalidParameter, match="no Sentinel-2 frame .* on validation days"):
+    with pytest.raises(InvalidParameter, match=r"no Sentinel-2 frame .* on validation days"):
         validation_error(S1S2Embedding(tiny), [brief])
