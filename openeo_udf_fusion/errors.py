@@ -51,7 +51,7 @@ class InvalidParameter(FusionError, ValueError):
 class MissingParameter(FusionError, TypeError):
     """A required parameter was not given."""
 
-    code = "ProcessParameterMissing"
+    code = "ProcessParameterRequired"
     status = 400
 
 
@@ -142,6 +142,30 @@ class CorruptWeights(FusionError, ValueError):
     """A weight file is missing, or its bytes are not those that its card promises."""
 
     code = "ModelInvalid"
+    status = 500
+
+
+# --- clusters
+
+
+class ClusterUnavailable(FusionError, ConnectionError):
+    """The scheduler does not answer, or it has no worker that could take a tile."""
+
+    code = "Internal"
+    status = 503
+
+
+class WorkersLost(FusionError, RuntimeError):
+    """A tile was given up because every worker that tried it died."""
+
+    code = "Internal"
+    status = 500
+
+
+class WorkerMismatch(FusionError, RuntimeError):
+    """A worker has another version of this package than the client, or does not see the same files."""
+
+    code = "Internal"
     status = 500
 
 

@@ -153,7 +153,7 @@ def test_a_process_of_ones_own_in_a_file(command, data, tmp_path):
         ([CUBE, "-p", "target"], "ProcessParameterInvalid", "NAME=VALUE"),
         ([CUBE, "-p", "data=7"], "ProcessParameterInvalid", "collection"),
         (["nowhere.json"], "", "nowhere.json"),
-        ([CUBE], "ProcessParameterMissing", "data"),
+        ([CUBE], "ProcessParameterRequired", "data"),
     ],
 )
 def test_an_error_is_one_line_that_names_what_is_wrong(command, data, tmp_path, arguments, code, named):
