@@ -7,8 +7,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from openeo_udf_fusion.local import vector_cubes
 from openeo_udf_fusion.local.checks import argument_errors, check_process
 from openeo_udf_fusion.local.execution import Execution, ResolutionFound, raster
 from openeo_udf_fusion.local.formats import Template, get_format, writer
+from openeo_udf_fusion.local.graph_limits import GraphLimits
 from openeo_udf_fusion.local.inline import Definitions, Fetch, inline, needed_nodes, result_node
 from openeo_udf_fusion.local.locality import NotLocal, Survey
 from openeo_udf_fusion.local.regions import Box, tiles, whole
@@ -28,6 +29,7 @@ from openeo_udf_fusion.local.result_metadata import result_metadata
 from openeo_udf_fusion.local.standard.zonal import is_vector_cube
 from openeo_udf_fusion.local.tiles import ahead, tile_size
 from openeo_udf_fusion.local.udf.code import LogEntry
+from openeo_udf_fusion.local.udf.confinement import Confinement
 from openeo_udf_fusion.local.udf.runner import UdfRunner
 from openeo_udf_fusion.local.udf.worker import now
 
@@ -50,11 +52,20 @@ class Workspace:
         (process id, namespace) -> process with `process_graph` and `parameters`, or None.
     fetch : callable or None
         Reads the JSON at a namespace that is a URL or file; None: not allowed.
+    owner : str
+        Whose run it is; what outlives a run (a process that has run a UDF, say) serves the same owner alone.
+    limits : GraphLimits
+        How large a graph may grow.
+    udf : Confinement
+        What the processes of UDFs that are not this package's may use; by default there are no limits.
     """
 
     data: Path
     definitions: Definitions
     fetch: Fetch | None = None
+    owner: str = ""
+    limits: GraphLimits = field(default_factory=GraphLimits)
+    udf: Confinement = field(default_factory=Confinement)
 
 
 @dataclass(frozen=True)
@@ -122,6 +133,11 @@ def run(
     kind, chosen = _format(execution.graph, format, options)
     path = output / f"result{get_format(kind).suffix}" if format is None else output
     steps = _Steps(progress or (lambda _: None), cancelled)
+    with closing(execution.runner):
+        return _run(execution, path, kind, chosen, steps)
+
+
+def _run(execution: Execution, path: Path, kind: str, chosen: Json, steps: "_Steps") -> RunResult:
     survey = _survey_or_reason(execution)
     if isinstance(survey, Survey):
         template, files = _run_tiled(execution, survey, path, kind, chosen, steps)
@@ -149,11 +165,12 @@ def load(process: Json, workspace: Workspace) -> xr.DataArray:
         float32, dims out of t, bands, y, x, with CRS.
     """
     execution = _prepare(process, workspace, None, lambda: False)
-    survey = _survey_or_reason(execution)
-    if isinstance(survey, Survey):
-        survey, cube = _first_tile(execution, survey, lambda s: whole(s.grid))
-        return _as_result(cube)
-    return _as_result(raster(execution.whole())).compute()
+    with closing(execution.runner):
+        survey = _survey_or_reason(execution)
+        if isinstance(survey, Survey):
+            survey, cube = _first_tile(execution, survey, lambda s: whole(s.grid))
+            return _as_result(cube)
+        return _as_result(raster(execution.whole())).compute()
 
 
 check = check_process
@@ -163,10 +180,10 @@ def _prepare(
     process: Json, workspace: Workspace, log: Callable[[LogEntry], None] | None, cancelled: Callable[[], bool]
 ) -> Execution:
     say = log or (lambda _: None)
-    graph = inline(process, workspace.definitions, workspace.fetch)
+    graph = inline(process, workspace.definitions, workspace.fetch, limits=workspace.limits)
     for error in argument_errors(graph):
         raise error
-    runner = UdfRunner(say, cancelled)
+    runner = UdfRunner(say, cancelled, workspace.udf, workspace.owner)
     return Execution(
         needed_nodes(graph), workspace.data, runner, lambda text: say(LogEntry("warning", text, now()))
     )

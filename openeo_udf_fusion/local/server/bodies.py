@@ -1,5 +1,6 @@
 """The request bodies, read with a limit and checked strictly."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, TypeAlias, TypeVar
@@ -13,18 +14,17 @@ from openeo_udf_fusion.errors import (
     InvalidGraph,
     InvalidRequest,
     MissingProcessGraph,
+    RequestTimeout,
     RequestTooLarge,
 )
 from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.graph_limits import children, depth_exceeds
+from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.responses import describe_problem
 
 LogLevel: TypeAlias = Literal["error", "warning", "info", "debug"]
 Budget: TypeAlias = Annotated[float, Field(ge=0)]
 ProcessId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
-
-MAX_DEPTH = 200
-"""Nesting of a body; whoever walks through a process graph recursively is safe below it."""
-
 
 _KINDS: dict[str, tuple[type, str]] = {
     "from_node": (str, "a name"),
@@ -41,14 +41,8 @@ def _with_sound_references(arguments: Json) -> Json:
             for key, (kind, name) in _KINDS.items():
                 if isinstance(value, dict) and key in value and not isinstance(value[key], kind):
                     raise ValueError(f"{key} must be {name}, got {str(value[key])[:40]}")
-        level = [child for parent in level for child in _children(parent)]
+        level = [child for parent in level for child in children(parent)]
     return arguments
-
-
-def _children(value: JsonValue) -> list[JsonValue]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
 
 
 class Body(BaseModel):
@@ -160,12 +154,12 @@ class JobUpdate(Body):
 AnyBody = TypeVar("AnyBody", bound=Body)
 
 
-def reader(model: type[AnyBody], max_bytes: int) -> Callable[[Request], Awaitable[AnyBody]]:
+def reader(model: type[AnyBody], limits: Limits) -> Callable[[Request], Awaitable[AnyBody]]:
     """A FastAPI dependency that reads one kind of body.
 
     Raises
     ------
-    InvalidContentType, RequestTooLarge, InvalidRequest, MissingProcessGraph, InvalidGraph
+    InvalidContentType, RequestTooLarge, RequestTimeout, InvalidRequest, MissingProcessGraph, InvalidGraph
         From the dependency.
     """
 
@@ -173,14 +167,14 @@ def reader(model: type[AnyBody], max_bytes: int) -> Callable[[Request], Awaitabl
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):
             raise InvalidContentType(f"the body must be application/json, it came as {media_type!r}")
-        return parse(model, await _read_bytes(request, max_bytes))
+        return parse(model, await _read_bytes(request, limits), limits.graph.depth)
 
     return read
 
 
-def parse(model: type[AnyBody], text: bytes) -> AnyBody:
+def parse(model: type[AnyBody], text: bytes, max_depth: int) -> AnyBody:
     """Check a body; see `reader` for the errors."""
-    value = _decode(text)
+    value = _decode(text, max_depth)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -199,35 +193,36 @@ def _lacks_graph(value: JsonValue) -> bool:
     return isinstance(process, dict) and "process_graph" not in process
 
 
-async def _read_bytes(request: Request, max_bytes: int) -> bytes:
+async def _read_bytes(request: Request, limits: Limits) -> bytes:
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > max_bytes:
-                raise RequestTooLarge(
-                    f"the request's body is larger than the {max_bytes} bytes that are read here"
-                )
-            chunks.append(chunk)
+        async with asyncio.timeout(limits.body_seconds):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limits.body_bytes:
+                    raise RequestTooLarge(
+                        f"the request's body is larger than the {limits.body_bytes} bytes that are read here"
+                    )
+                chunks.append(chunk)
     except ClientDisconnect:
         raise InvalidRequest("the client hung up before the whole body had come") from None
+    except TimeoutError:
+        raise RequestTimeout(
+            f"the request's body did not come within {limits.body_seconds:g} s; send it faster, or less"
+        ) from None
     return b"".join(chunks)
 
 
-def _decode(text: bytes) -> JsonValue:
+def _decode(text: bytes, max_depth: int) -> JsonValue:
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the request's body is not JSON: {error}") from None
-    level, depth = [value], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise InvalidRequest(
-                f"the request's body is nested deeper than the {MAX_DEPTH} levels that are read here"
-            )
-        level = [child for parent in level for child in _children(parent)]
+    if depth_exceeds(value, max_depth):
+        raise InvalidRequest(
+            f"the request's body is nested deeper than the {max_depth} levels that are read here"
+        )
     return value
 
 

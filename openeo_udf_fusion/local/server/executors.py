@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from openeo_udf_fusion.errors import FusionError
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.executor import LogEntry, Progress, RunResult, Workspace
+
+Workspaces: TypeAlias = Callable[[str], Workspace]
+"""What a user's process graphs may use, by the user's id."""
 
 
 class Executor(Protocol):

@@ -18,10 +18,17 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
-from openeo_udf_fusion.errors import JobLocked, StorageFailed, UnknownJob
+from openeo_udf_fusion.errors import (
+    JobLocked,
+    StorageFailed,
+    StorageQuotaExceeded,
+    TooManyRequests,
+    UnknownJob,
+)
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import job_logs
 from openeo_udf_fusion.local.server.job_logs import timestamp
+from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.storage import read_json, storage_failed, write_json
 
 logger = logging.getLogger(__name__)
@@ -33,12 +40,13 @@ RESULT_FILE = "result.json"
 
 @dataclass
 class Job:
-    """One batch job; `progress` is in percent, `duration_s` the wall time of the last run."""
+    """A user's batch job; `progress` is in percent, `duration_s` the wall time of the last run."""
 
     id: str
     process: Json
     created: str
     updated: str
+    owner: str = ""
     status: Status = "created"
     run: int = 0
     progress: float = 0.0
@@ -63,13 +71,25 @@ EDITABLE = ("title", "description", "process", "plan", "budget", "log_level", "j
 class JobStore:
     """All jobs of a server; every method may be called from any thread.
 
-    The copies in memory lead: on a full disk a job still becomes `error` for whoever asks.
+    The copies in memory lead: on a full disk a job still becomes `error` for whoever asks. Endpoints find a
+    job by `owned`, which keeps users apart; the other methods trust their caller.
+
+    Parameters
+    ----------
+    folder
+        One folder a job.
+    heir
+        Who gets the jobs of an earlier version, which have no owner; without one they belong to nobody.
+    limits
+        How many jobs a user may have.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, heir: str | None = None, limits: Limits | None = None) -> None:
         self._folder = folder
         self._lock = threading.RLock()
+        self._limits = limits or Limits()
         self._jobs = {job.id: job for job in _load(folder)}
+        self._bequeath(heir)
 
     def recover(self) -> list[str]:
         """Settle what an earlier server left behind; the ids that wait to be run, oldest first."""
@@ -82,16 +102,20 @@ class JobStore:
             queued = [job for job in self._jobs.values() if job.status == "queued"]
             return [job.id for job in sorted(queued, key=lambda job: job.updated)]
 
-    def create(self, properties: Json) -> Job:
-        """A new job from the properties of `EDITABLE`.
+    def create(self, properties: Json, owner: str) -> Job:
+        """A new job of a user from the properties of `EDITABLE`.
 
         Raises
         ------
-        StorageFailed
+        StorageQuotaExceeded, StorageFailed
         """
         now = timestamp()
-        job = Job(id=uuid.uuid4().hex, created=now, updated=now, **properties)
+        # 122 random bits: nobody guesses the id of another user's job.
+        job = Job(id=uuid.uuid4().hex, created=now, updated=now, owner=owner, **properties)
         with self._lock:
+            most = self._limits.jobs_per_user
+            if len(self.list(owner)) >= most:
+                raise StorageQuotaExceeded(f"a user may have {most} batch jobs here; delete some first")
             self._store(job)
             return copy.deepcopy(job)
 
@@ -105,13 +129,24 @@ class JobStore:
         with self._lock:
             return copy.deepcopy(self._find(job_id))
 
-    def list(self) -> list[Job]:
-        """Copies of all jobs, oldest first."""
+    def owned(self, job_id: str, owner: str) -> Job:
+        """A copy of a user's job; those of other users do not exist for them.
+
+        Raises
+        ------
+        UnknownJob
+        """
         with self._lock:
-            return [
-                copy.deepcopy(job)
-                for job in sorted(self._jobs.values(), key=lambda job: (job.created, job.id))
-            ]
+            job = self._jobs.get(job_id)
+            if job is None or job.owner != owner:
+                raise _unknown(job_id)
+            return copy.deepcopy(job)
+
+    def list(self, owner: str | None = None) -> list[Job]:
+        """The jobs of a user, or all, oldest first; to be read alone: they share their process graphs."""
+        with self._lock:
+            chosen = [job for job in self._jobs.values() if owner in (None, job.owner)]
+            return [replace(job) for job in sorted(chosen, key=lambda job: (job.created, job.id))]
 
     def update(self, job_id: str, changes: Json) -> None:
         """Change properties of `EDITABLE`.
@@ -145,12 +180,13 @@ class JobStore:
 
         Raises
         ------
-        UnknownJob, StorageFailed
+        UnknownJob, TooManyRequests, StorageFailed
         """
         with self._lock:
             job = self._find(job_id)
             if job.locked:
                 return False
+            self._require_turn(job.owner)
             fresh = replace(job, run=job.run + 1, progress=0.0, duration_s=None, last_error={})
             self._store(replace(fresh, status="queued", updated=timestamp()))
             shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
@@ -260,8 +296,24 @@ class JobStore:
         # Ids are only ever looked up here, so that no text of a client becomes a path.
         job = self._jobs.get(job_id)
         if job is None:
-            raise UnknownJob(f"there is no batch job {job_id[:80]!r}; GET /jobs lists them")
+            raise _unknown(job_id)
         return job
+
+    def _require_turn(self, owner: str) -> None:
+        most = self._limits.queued_per_user
+        if sum(job.locked for job in self._jobs.values() if job.owner == owner) >= most:
+            raise TooManyRequests(f"a user may have {most} jobs queued or running here; wait for one to end")
+
+    def _bequeath(self, heir: str | None) -> None:
+        orphans = [job for job in self._jobs.values() if not job.owner]
+        if orphans and heir is None:
+            logger.warning(
+                "%d jobs of an earlier version belong to nobody; started once with one account alone, the "
+                "server gives them to it",
+                len(orphans),
+            )
+        for job in orphans if heir else ():
+            self._adopt(replace(job, owner=heir or ""))
 
     def _store(self, job: Job) -> None:
         """Write, then believe: nothing has changed when the disk is full."""
@@ -278,6 +330,10 @@ class JobStore:
 
     def _save(self, job: Job) -> None:
         write_json(self._folder / job.id / "job.json", asdict(job))
+
+
+def _unknown(job_id: str) -> UnknownJob:
+    return UnknownJob(f"there is no batch job {job_id[:80]!r}; GET /jobs lists them")
 
 
 def _load(folder: Path) -> list[Job]:

@@ -27,19 +27,20 @@ def router(jobs: JobStore, authenticator: Authenticator, signer: LinkSigner) -> 
     """The endpoints that read results; they check token or signature themselves."""
     routes = APIRouter()
 
-    def authorize(request: Request) -> int:
-        """Check token or signature; until when links may be signed for whoever asks."""
+    def authorize(job_id: str, request: Request) -> tuple[Job, int]:
+        """Check token or signature; the job, and until when links may be signed for whoever asks."""
         query = request.query_params
-        if "signature" in query:
-            # A signed link must not be good for links that outlive it.
-            return signer.check(request.url.path, query.get("expires", ""), query["signature"])
-        authenticator.require(request)
-        return signer.expiry()
+        if "signature" not in query:
+            return jobs.owned(job_id, authenticator.require(request)), signer.expiry()
+        # A signed link must not be good for links that outlive it.
+        expires = signer.check(request.url.path, query.get("expires", ""), query["signature"])
+        job = jobs.get(job_id)
+        authenticator.require_account(job.owner)
+        return job, expires
 
     @routes.get("/jobs/{job_id}/results")
     def results(job_id: str, request: Request) -> Response:
-        expires = authorize(request)
-        job = jobs.get(job_id)
+        job, expires = authorize(job_id, request)
         if job.status == "error":
             return AsciiJsonResponse(
                 error_object("JobFailed", "the job failed") | _failure(job), status_code=424
@@ -51,8 +52,7 @@ def router(jobs: JobStore, authenticator: Authenticator, signer: LinkSigner) -> 
 
     @routes.get("/jobs/{job_id}/results/assets/{name}")
     def asset(job_id: str, name: str, request: Request) -> FileResponse:
-        authorize(request)
-        job = jobs.get(job_id)
+        job, _ = authorize(job_id, request)
         # The name is compared with those of the job's files; it never becomes a path by itself.
         for known in _read_result(jobs, job)["files"]:
             if known == name:

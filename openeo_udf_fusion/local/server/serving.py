@@ -5,7 +5,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.local.server import access_log
 from openeo_udf_fusion.local.server.app import create_app
 from openeo_udf_fusion.local.server.settings import Settings, check_address
 
@@ -31,6 +32,8 @@ def backend(
     user: str | None = None,
     password: str | None = None,
     state: Path | str | None = None,
+    namespaces: Sequence[str] = (),
+    private_namespaces: Sequence[str] = (),
 ) -> Iterator[str]:
     """Run a server on 127.0.0.1 in a thread of its own for as long as the context lasts; yields its URL.
 
@@ -45,6 +48,9 @@ def backend(
     state
         Where jobs, results and stored processes are kept; by default a temporary folder that goes with the
         context.
+    namespaces, private_namespaces
+        What the URL of a namespace may begin with, at public addresses, and at those of this machine and its
+        network; by default none is read.
 
     Raises
     ------
@@ -53,7 +59,14 @@ def backend(
         password is given.
     """
     with tempfile.TemporaryDirectory(prefix="openeo-udf-fusion-", ignore_cleanup_errors=True) as temporary:
-        settings = Settings(Path(data), Path(state or temporary), user, password)
+        settings = Settings(
+            Path(data),
+            Path(state or temporary),
+            user,
+            password,
+            namespaces=tuple(namespaces),
+            private_namespaces=tuple(private_namespaces),
+        )
         with closing(_listen(LOOPBACK, port)) as listener, running(create_app(settings), listener) as url:
             yield url
 
@@ -112,8 +125,18 @@ class _Server(uvicorn.Server):
     """Ends the runs that clients wait for before it waits for the answers to be sent."""
 
     def __init__(self, app: FastAPI) -> None:
-        # No log_config: uvicorn's own sends the access log to stdout, which belongs to the caller.
-        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=_GRACE_S, server_header=False)
+        access_log.install()
+        config = uvicorn.Config(
+            app,
+            # uvicorn's own sends the access log to stdout, which belongs to the caller.
+            log_config=None,
+            timeout_graceful_shutdown=_GRACE_S,
+            server_header=False,
+            # The other implementation has no limit of its own for headers. Twice what is granted, so that the
+            # application can say what is wrong; beyond, the connection ends.
+            http="h11",
+            h11_max_incomplete_event_size=2 * app.state.header_bytes,
+        )
         super().__init__(config)
         self._app = app
 

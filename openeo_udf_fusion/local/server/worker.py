@@ -10,8 +10,8 @@ from pathlib import Path
 
 from openeo_udf_fusion.errors import Cancelled, FusionError
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.executor import LogEntry, Progress, Workspace
-from openeo_udf_fusion.local.server.executors import Executor
+from openeo_udf_fusion.local.executor import LogEntry, Progress
+from openeo_udf_fusion.local.server.executors import Executor, Workspaces
 from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import Job, JobStore
 from openeo_udf_fusion.local.server.result_files import ASSETS_FOLDER, pack
@@ -27,16 +27,16 @@ class Worker:
     ----------
     jobs
         Where jobs and their results are kept.
-    executor, workspace
-        What runs a process, and on what.
+    executor, workspaces
+        What runs a process, and on what, by the user whose job it is.
     scratch
         Folder for unfinished results, on the file system of the jobs.
     """
 
-    def __init__(self, jobs: JobStore, executor: Executor, workspace: Workspace, scratch: Path) -> None:
+    def __init__(self, jobs: JobStore, executor: Executor, workspaces: Workspaces, scratch: Path) -> None:
         self._jobs = jobs
         self._executor = executor
-        self._workspace = workspace
+        self._workspaces = workspaces
         self._scratch = scratch
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -100,7 +100,7 @@ class Worker:
             (folder / ASSETS_FOLDER).mkdir()
             result = self._executor.run(
                 job.process,
-                self._workspace,
+                self._workspaces(job.owner),
                 folder / ASSETS_FOLDER,
                 progress=lambda progress: self._report(job, progress),
                 log=lambda entry: self._log(job, entry),

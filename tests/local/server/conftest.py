@@ -15,6 +15,7 @@ import xarray as xr
 from openeo_udf_fusion.errors import Cancelled, StorageFailed, UdfFailed
 from openeo_udf_fusion.local.executor import LogEntry, Progress, RunResult
 from openeo_udf_fusion.local.server.app import create_app
+from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.serving import running
 from openeo_udf_fusion.local.server.settings import Settings
 
@@ -186,7 +187,7 @@ def serve(data, tmp_path) -> Callable[..., AbstractContextManager[Client]]:
 def shared(data, tmp_path_factory) -> Iterator[Client]:
     """One open server for all tests that need no start of their own."""
     executor, state = StagedExecutor(), tmp_path_factory.mktemp("shared") / "state"
-    with running(create_app(Settings(data, state, max_body_bytes=1_000_000), executor=executor)) as url:
+    with running(create_app(Settings(data, state, limits=Limits(body_bytes=1_000_000)), executor=executor)) as url:
         yield Client(url, state, executor)
 
 
