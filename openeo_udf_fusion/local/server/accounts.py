@@ -140,6 +140,7 @@ def read_accounts(path: Path) -> dict[str, str]:
         The file cannot be read, others than its owner may read it, or a line is no account.
     """
     try:
+        # The file that was opened is the one that is looked at.
         with path.open(encoding="utf-8") as file:
             _require_private(path, os.fstat(file.fileno()).st_mode)
             lines = file.read().splitlines()

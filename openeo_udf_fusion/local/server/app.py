@@ -90,7 +90,7 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
     app.state.stop = synchronous.stop
     app.state.header_bytes = limits.header_bytes
     install_error_handlers(app)
-    app.add_middleware(CrossOrigin, guarded=settings.open)
+    app.add_middleware(CrossOrigin, guarded=settings.open, limits=limits)
     signer = LinkSigner(settings.state / "link_secret.json", settings.link_lifetime_s)
     app.include_router(discovery.router(settings.data, predefined))
     app.include_router(auth.router(authenticator))
@@ -132,7 +132,8 @@ def definitions(stored: user_processes.UserProcesses) -> Callable[[str, str | No
 
 def _lock_state(state: Path) -> TextIO:
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        # Other accounts of this machine have no business in it.
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = (state / "lock").open("a", encoding="ascii")
     except OSError as error:
         raise storage_failed(error) from error

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from openeo_udf_fusion.errors import FusionError
+from openeo_udf_fusion.errors import FusionError, TooManyRequests
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.server.endpoints import methods_of
 
@@ -47,7 +47,11 @@ def error_response(
 
 def fusion_error_response(error: FusionError) -> JSONResponse:
     """Any deliberate error as a response."""
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    headers = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after_s)
     return error_response(
         error.status, error.code, str(error) or type(error).__name__, headers, error.__cause__
     )

@@ -41,8 +41,8 @@ class Settings:
     Raises
     ------
     InvalidParameter
-        When the data folder does not exist, a lifetime is not positive, only one of user and password is
-        given, or an account and a file of them.
+        When the data folder does not exist, only one of user and password is given, or an account and a
+        file of them.
     """
 
     data: Path

@@ -89,7 +89,9 @@ class Worker:
         except Exception as error:
             # The boundary: whatever a job does, the worker goes on with the next one.
             logger.exception("job %s failed unexpectedly", job.id)
-            self._jobs.fail(job.id, job.run, "Internal", f"{type(error).__name__}: {error}")
+            # What a bug says may name the server's own paths.
+            reason = f"the server failed unexpectedly ({type(error).__name__})"
+            self._jobs.fail(job.id, job.run, "Internal", f"{reason}; its log says why under the job's id")
         logger.info("job %s ends", job.id)
 
     def _compute(self, job: Job) -> None:
