@@ -94,6 +94,12 @@ class Collection:
         """The labels of all bands. Raises as `metadata` does."""
         return list(self._index().bands)
 
+    def files(self) -> list[Path]:
+        """The files and Zarr stores that it is made of, sorted. Raises as `metadata` does."""
+        listed = {Path(name) for name, _, _ in _stamp(self.path, self.root)}
+        read = {placed.layer.file for group in self._index().bands.values() for placed in group}
+        return sorted(listed | read)
+
     def open(
         self,
         *,
