@@ -8,10 +8,8 @@ import yaml
 from jsonschema import Draft7Validator
 
 from openeo_udf_fusion import udfs, udps
-from openeo_udf_fusion.cli import udp
 
 DOCUMENT = "openeo-api-1.2.0.yaml"
-WRITE = "openeo-udf-fusion udp write"
 
 
 def nodes_of(graph):
@@ -58,20 +56,6 @@ def graphs_of(graph):
         for argument in node["arguments"].values():
             if isinstance(argument, dict) and "process_graph" in argument:
                 yield from graphs_of(argument["process_graph"])
-
-
-# --- what is published
-
-
-@pytest.mark.parametrize("name", sorted(udp.published_files()))
-def test_what_is_published_equals_the_code(name, repository):
-    published = (repository / "udp" / name).read_text(encoding="utf-8")
-    assert published == udp.published_files()[name], f"udp/{name} is not what the code builds; run: {WRITE}"
-
-
-def test_nothing_else_is_published(repository):
-    known = {name.partition(".")[0] for name in udp.published_files()}
-    assert {file.name.partition(".")[0] for file in (repository / "udp").glob("*.json")} == known, WRITE
 
 
 # --- ids and parameters
