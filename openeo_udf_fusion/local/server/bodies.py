@@ -2,11 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from fastapi import Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 from starlette.requests import ClientDisconnect
 
 from openeo_udf_fusion.errors import (
@@ -26,23 +35,50 @@ LogLevel: TypeAlias = Literal["error", "warning", "info", "debug"]
 Budget: TypeAlias = Annotated[float, Field(ge=0)]
 ProcessId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 
-_KINDS: dict[str, tuple[type, str]] = {
-    "from_node": (str, "a name"),
-    "from_parameter": (str, "a name"),
-    "process_graph": (dict, "an object of nodes"),
-}
+_REFERENCES = ("from_node", "from_parameter")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
 
 
 def _with_sound_references(arguments: Json) -> Json:
-    """Raise ValueError when a reference or a callback, at any depth, is of the wrong kind."""
-    level: list[JsonValue] = [arguments]
+    """Raise ValueError when a reference or a callback, at any depth, is not what the API calls one."""
+    level = children(arguments)
     while level:
         for value in level:
-            for key, (kind, name) in _KINDS.items():
-                if isinstance(value, dict) and key in value and not isinstance(value[key], kind):
-                    raise ValueError(f"{key} must be {name}, got {str(value[key])[:40]}")
-        level = [child for parent in level for child in children(parent)]
+            if isinstance(value, dict):
+                _check_reference(value)
+        level = [child for parent in level if not _is_callback(parent) for child in children(parent)]
     return arguments
+
+
+def _is_callback(value: JsonValue) -> bool:
+    return isinstance(value, dict) and "process_graph" in value
+
+
+def _check_reference(value: Json) -> None:
+    for key in _REFERENCES:
+        if key in value and not isinstance(value[key], str):
+            raise ValueError(f"{key} must be a name, got {str(value[key])[:40]}")
+        if key in value and len(value) > 1:
+            beside = ", ".join(sorted(value.keys() - {key}))[:80]
+            raise ValueError(f"a reference has {key} alone, this one also has {beside}")
+    if _is_callback(value):
+        try:
+            Process.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(describe_problem(dict(error.errors(include_url=False)[0]))) from None
+        for name in [name for name in Process.model_fields if name in value and value[name] is None]:
+            del value[name]
+
+
+def _absolute(url: str) -> str:
+    if not _URL.fullmatch(url):
+        raise ValueError(f"a link needs an absolute URL, got {url[:80]!r}")
+    return url
+
+
+def _without_null(given: Json, known: Iterable[str]) -> Json:
+    """The properties but the known ones that are null: the API takes those, and may not send them."""
+    return {name: value for name, value in given.items() if value is not None or name not in known}
 
 
 class Body(BaseModel):
@@ -101,10 +137,26 @@ class Returns(Body):
 class Link(Body):
     """A link to another resource."""
 
-    href: str
+    href: Annotated[str, AfterValidator(_absolute)]
     rel: str
     type: str = ""
     title: str = ""
+
+
+class ProcessError(Body):
+    """One error that a process may raise."""
+
+    message: str
+    description: str = ""
+    http: int = 400
+
+
+class Example(Body):
+    """One example of a process."""
+
+    arguments: Json
+    title: str = ""
+    description: str = ""
 
 
 class Process(Body):
@@ -119,7 +171,13 @@ class Process(Body):
     categories: list[str] | None = None
     deprecated: bool = False
     experimental: bool = False
+    exceptions: dict[str, ProcessError] | None = None
+    examples: list[Example] | None = None
     links: list[Link] | None = None
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, serialize: SerializerFunctionWrapHandler) -> Json:
+        return _without_null(serialize(self), type(self).model_fields)
 
 
 class ResultRequest(Body):
