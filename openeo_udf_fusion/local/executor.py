@@ -143,12 +143,12 @@ def run(
     FusionError
         Cancelled, UdfFailed, NoDataAvailable, ... No file is left behind, but for `tiles`.
     """
-    execution = _prepare(process, workspace, log, cancelled)
-    kind, chosen = _format(execution.graph, format, options)
+    execution = prepare(process, workspace, log, cancelled)
+    kind, chosen = format_and_options(execution.graph, format, options)
     path = output / f"result{get_format(kind).suffix}" if format is None else output
     steps = Steps(progress or (lambda _: None), cancelled)
     with closing(execution.runner):
-        survey = _survey_or_reason(execution)
+        survey = survey_or_reason(execution)
         target = Target(path, kind, chosen)
         if not isinstance(survey, Survey):
             return _run_not_local(execution, survey, target, steps, cluster)
@@ -211,9 +211,9 @@ def load(process: Json, workspace: Workspace) -> xr.DataArray:
     DataArray
         float32, dims out of t, bands, y, x, with CRS.
     """
-    execution = _prepare(process, workspace, None, lambda: False)
+    execution = prepare(process, workspace)
     with closing(execution.runner):
-        survey = _survey_or_reason(execution)
+        survey = survey_or_reason(execution)
         if isinstance(survey, Survey):
             _, (_, cube) = first_tile(execution, survey, lambda s: whole(s.grid))
             return as_result(cube)
@@ -223,9 +223,13 @@ def load(process: Json, workspace: Workspace) -> xr.DataArray:
 check = check_process
 
 
-def _prepare(
-    process: Json, workspace: Workspace, log: Callable[[LogEntry], None] | None, cancelled: Callable[[], bool]
+def prepare(
+    process: Json,
+    workspace: Workspace,
+    log: Callable[[LogEntry], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Execution:
+    """Inline a process, check it, and open its sources; the caller closes the runner. Raises as `run`."""
     say = log or (lambda _: None)
     graph = inline(process, workspace.definitions, workspace.fetch, limits=workspace.limits)
     for error in argument_errors(graph):
@@ -236,7 +240,8 @@ def _prepare(
     )
 
 
-def _format(graph: Json, format: str | None, options: Json | None) -> tuple[str, Json]:
+def format_and_options(graph: Json, format: str | None, options: Json | None) -> tuple[str, Json]:
+    """Name and options of the format that was asked for, or else of the one that the graph saves in."""
     node = graph[result_node(graph)]
     saved: Json = node["arguments"] if node["process_id"] == "save_result" else {}
     kind = format or saved.get("format") or DEFAULT_FORMAT
@@ -244,7 +249,8 @@ def _format(graph: Json, format: str | None, options: Json | None) -> tuple[str,
     return get_format(kind).name, chosen
 
 
-def _survey_or_reason(execution: Execution) -> Survey | str:
+def survey_or_reason(execution: Execution) -> Survey | str:
+    """Where the results lie, or why the graph cannot run tile by tile."""
     try:
         return execution.survey({})
     except NotLocal as found:

@@ -136,6 +136,18 @@ class Ledger:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.close()
 
+    def forget(self) -> None:
+        """Remove what an earlier run has left; another folder of that name stays, and `open` refuses it.
+
+        Raises
+        ------
+        InvalidParameter
+            Another run is at work in it.
+        """
+        if self.folder.is_dir() and self._is_ours():
+            self._take_lock()
+            self.remove()
+
     def layout(self) -> Layout | None:
         """The layout, where the first tile has told it."""
         try:

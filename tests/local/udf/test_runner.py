@@ -9,7 +9,7 @@ import time
 import pytest
 
 from openeo_udf_fusion.errors import Cancelled
-from openeo_udf_fusion.local import executor
+from openeo_udf_fusion.local import tile_runs
 from openeo_udf_fusion.local.udf.runner import UdfRunner
 from tests.local.graphs import code, make_cube
 
@@ -23,7 +23,7 @@ def test_a_failure_ends_the_udfs_of_other_tiles(tmp_path):
     tiles = []
 
     def interrupted():
-        with executor._pool(runner) as pool:
+        with tile_runs.tile_threads(runner) as pool:
             tiles.append(pool.submit(runner.run, slow, make_cube(2, 2), {}, None))
             while not started.exists():
                 time.sleep(0.05)
