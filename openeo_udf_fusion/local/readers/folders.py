@@ -16,9 +16,14 @@ def confined(path: Path, root: Path) -> Path:
     Raises
     ------
     ForbiddenPath
-        It leads out of `root`.
+        It leads out of `root`, or no file can have such a name.
     """
-    resolved = path.resolve()
+    try:
+        resolved = path.resolve()
+        resolved.exists()
+    except (ValueError, OSError) as error:  # NUL, half a surrogate pair, a name that is too long
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ForbiddenPath(f"{path.name[:80]!r} is no name of a file: {reason}") from None
     if not resolved.is_relative_to(root.resolve()):
         name = path.relative_to(root) if path.is_relative_to(root) else path.name
         raise ForbiddenPath(f"{name} leads out of the data folder; copy the file into the folder")

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from openeo_udf_fusion.errors import AccountsUnreadable, InvalidParameter
@@ -25,6 +25,7 @@ from openeo_udf_fusion.errors import AccountsUnreadable, InvalidParameter
 logger = logging.getLogger(__name__)
 
 _HASHER = PasswordHasher()
+_HASH = re.compile(r"\$argon2[a-z$0-9=,]+(\$[A-Za-z0-9+/]+){2}")
 # Each check takes 64 MiB and all of a core: a crowd at the door must not take the machine.
 _AT_ONCE = threading.Semaphore(2)
 
@@ -164,7 +165,9 @@ def _account(line: str, where: str) -> tuple[str, str]:
     user, _, hashed = line.partition(":")
     try:
         require_name(user)
-        PasswordHasher().check_needs_rehash(hashed)
+        extract_parameters(hashed)
+        if not _HASH.fullmatch(hashed):
+            raise InvalidHashError
     except (InvalidParameter, InvalidHashError):
         # The line is not quoted: it may hold a password.
         raise InvalidParameter(
