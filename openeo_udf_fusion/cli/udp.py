@@ -48,6 +48,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
             metavar="PEP508|URL|none",
             help="what a worker installs to run the UDF; none where its image brings the package",
         )
+        action.add_argument(
+            "--archive-folder",
+            metavar="NAME",
+            help="where the backend unpacks an archive of this package: what follows # in the job option that "
+            "`archive build` prints; the UDF then states no requirement",
+        )
     for name in ("validate", "list", "publish"):
         _add_backend(add[name], required=name == "publish")
         add[name].add_argument("--json", action="store_true", help="print one JSON object on stdout")
@@ -152,7 +158,8 @@ def _check(args: argparse.Namespace) -> int:
 def _files(args: argparse.Namespace) -> dict[str, str]:
     from openeo_udf_fusion.publish.files import published_files
 
-    return published_files(args.requirement, Addresses(args.base_url, args.service_url, args.platform))
+    where = Addresses(args.base_url, args.service_url, args.platform)
+    return published_files(args.requirement, where, args.archive_folder)
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -160,6 +167,7 @@ def _command(args: argparse.Namespace) -> str:
     defaults = {
         "out": _UDP,
         "requirement": None,
+        "archive_folder": None,
         "base_url": PLACEHOLDER_BASE,
         "service_url": PLACEHOLDER_SERVICE,
         "platform": PLACEHOLDER_PLATFORM,
@@ -327,7 +335,7 @@ def _built(args: argparse.Namespace) -> dict[str, Json]:
     from openeo_udf_fusion import udps
     from openeo_udf_fusion.publish.deployment import deployment_for
 
-    return udps.definitions(deployment_for(args.requirement))
+    return udps.definitions(deployment_for(args.requirement, args.archive_folder))
 
 
 def _wants_login(args: argparse.Namespace) -> bool:

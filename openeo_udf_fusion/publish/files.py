@@ -16,7 +16,9 @@ from openeo_udf_fusion.publish.records import for_area_of_interest, record
 from openeo_udf_fusion.publish.scenarios import scenarios
 
 
-def published_files(requirement: str | None = None, addresses: Addresses | None = None) -> dict[str, str]:
+def published_files(
+    requirement: str | None = None, addresses: Addresses | None = None, archive_folder: str | None = None
+) -> dict[str, str]:
     """Return the content of every published file by its path.
 
     Processes (`<id>.json`) with their pages (`<id>.md`); for processes for an area of interest a record
@@ -25,14 +27,14 @@ def published_files(requirement: str | None = None, addresses: Addresses | None 
 
     Parameters
     ----------
-    requirement : str, optional
+    requirement, archive_folder : str, optional
         See `deployment_for`.
     addresses : Addresses, optional
         What records and scenarios link to; by default placeholders.
     """
     where = addresses or Addresses()
     files = {}
-    for name, process in udps.definitions(deployment_for(requirement)).items():
+    for name, process in udps.definitions(deployment_for(requirement, archive_folder)).items():
         files[f"{name}.json"] = as_text(process)
         files[f"{name}.md"] = page(process)
         if for_area_of_interest(process):

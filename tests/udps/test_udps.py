@@ -69,7 +69,9 @@ def test_ids_are_words_that_name_their_process(definitions):
 
 
 def test_each_udf_has_a_process_for_an_area_and_one_for_a_cube(definitions):
-    assert set(definitions) == {name + end for name in udfs.names() for end in ("", "_cube")}
+    both = {name + end for name in udfs.names() for end in ("", "_cube")}
+    # The self-test looks at no data, so there is nothing that it could load.
+    assert set(definitions) == both - {"self_test"}
 
 
 def test_area_and_period_come_first(definitions):
