@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from openeo_udf_fusion.cli import passwords
+from openeo_udf_fusion.cli import passwords, workers
 from openeo_udf_fusion.errors import InvalidParameter
 
 
@@ -24,6 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="default: 127.0.0.1; any address beyond this machine needs --user or --users",
     )
     _add_security(parser)
+    workers.add_options(parser)
     parser.add_argument(
         "--state",
         type=Path,
@@ -88,6 +89,8 @@ class _NoPassword(argparse.Action):
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
+    from openeo_udf_fusion.local import executor as local_executor
+    from openeo_udf_fusion.local.server.executors import Scaled
     from openeo_udf_fusion.local.server.serving import serve
     from openeo_udf_fusion.local.server.settings import Settings
 
@@ -109,7 +112,12 @@ def run(args: argparse.Namespace) -> int:
         namespaces=tuple(args.allow_namespace),
         private_namespaces=tuple(args.allow_private_namespace),
     )
-    serve(settings, args.host, args.port)
+    open_cluster = workers.chosen(args)
+    if open_cluster is None:
+        serve(settings, args.host, args.port, local_executor)
+    else:
+        with Scaled(open_cluster) as scaled:
+            serve(settings, args.host, args.port, scaled)
     return 0
 
 

@@ -1,8 +1,9 @@
 """The options of commands that can run tiles on workers."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,17 +34,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@contextmanager
-def opened(args: argparse.Namespace) -> Iterator["Cluster | None"]:
-    """The cluster that the options name, or None for threads."""
+def chosen(args: argparse.Namespace) -> "Callable[[], AbstractContextManager[Cluster]] | None":
+    """What opens the cluster that the options name; None for threads."""
     if not args.workers and not args.scheduler:
-        yield None
-        return
+        return None
     from openeo_udf_fusion.local.cluster import connected, local_workers, parse_resources
 
     resources = parse_resources(args.resources)
-    place = connected(args.scheduler, resources) if args.scheduler else local_workers(args.workers, resources)
-    with place as cluster:
+    if args.scheduler:
+        return partial(connected, args.scheduler, resources)
+    return partial(local_workers, args.workers, resources)
+
+
+@contextmanager
+def opened(args: argparse.Namespace) -> Iterator["Cluster | None"]:
+    """The cluster that the options name, or None for threads."""
+    open_cluster = chosen(args)
+    if open_cluster is None:
+        yield None
+        return
+    with open_cluster() as cluster:
         yield cluster
 
 

@@ -2,9 +2,10 @@
 
     created -> queued -> running -> finished | error | canceled    (queue again: from any of the last three)
 
-`<folder>/<id>/` holds `job.json`, `logs.jsonl` and, once finished, `results/`. A restart keeps all of it:
-queued jobs are queued again; a job that was running has lost its work and becomes `error`, with a log entry
-that says so. A run is known by the number that `begin` returns with the job; the changes of a run that was
+`<folder>/<id>/` holds `job.json`, `logs.jsonl`, while it runs the finished `tiles/` and, once finished,
+`results/`. A restart keeps all of it: queued jobs are queued again, and so is a job that was running, which
+goes on with its finished tiles; one that has seen two servers end becomes `error`, for it may be what ended
+them. A run is known by the number that `begin` returns with the job; the changes of a run that was
 cancelled, deleted or started anew meanwhile are dropped.
 """
 
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 Status = Literal["created", "queued", "running", "canceled", "finished", "error"]
 
 RESULT_FILE = "result.json"
+MAX_INTERRUPTIONS = 2
+"""A job whose run was interrupted so often is not run again by itself."""
 
 
 @dataclass
@@ -49,6 +52,7 @@ class Job:
     owner: str = ""
     status: Status = "created"
     run: int = 0
+    interruptions: int = 0
     progress: float = 0.0
     duration_s: float | None = None
     title: str | None = None
@@ -96,9 +100,7 @@ class JobStore:
         with self._lock:
             for job in self._jobs.values():
                 if job.status == "running":
-                    self.fail(
-                        job.id, job.run, "Internal", "the server stopped while the job ran; start it again"
-                    )
+                    self.interrupt(job.id, job.run, "the server ended while the job ran")
             queued = [job for job in self._jobs.values() if job.status == "queued"]
             return [job.id for job in sorted(queued, key=lambda job: job.updated)]
 
@@ -187,9 +189,37 @@ class JobStore:
             if job.locked:
                 return False
             self._require_turn(job.owner)
-            fresh = replace(job, run=job.run + 1, progress=0.0, duration_s=None, last_error={})
+            fresh = replace(
+                job, run=job.run + 1, progress=0.0, duration_s=None, last_error={}, interruptions=0
+            )
             self._store(replace(fresh, status="queued", updated=timestamp()))
             shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
+            shutil.rmtree(self.tiles_folder(job_id), ignore_errors=True)
+            return True
+
+    def put_back(self, job_id: str, run: int) -> None:
+        """Queue a run again that the server ends on purpose; it goes on with its finished tiles."""
+        with self._lock:
+            if self.runs(job_id, run):
+                text = "the server is being stopped; the job goes on with its finished tiles after its start"
+                self.log(job_id, run, "info", text)
+                self._adopt(replace(self._jobs[job_id], status="queued", updated=timestamp()))
+
+    def interrupt(self, job_id: str, run: int, reason: str) -> bool:
+        """Queue a run again that something ended; False when that has happened too often."""
+        with self._lock:
+            if not self.runs(job_id, run):
+                return False
+            job = self._jobs[job_id]
+            count = job.interruptions + 1
+            self._adopt(replace(job, interruptions=count))
+            if count >= MAX_INTERRUPTIONS:
+                again = f"this happened {count} times, so the job is not run again by itself"
+                self.fail(job_id, run, "Internal", f"{reason}; {again}; start it again when you know why")
+                self.drop_tiles(job_id, run)
+                return False
+            self.log(job_id, run, "warning", f"{reason}; the job is run again from its finished tiles")
+            self._adopt(replace(self._jobs[job_id], status="queued", updated=timestamp()))
             return True
 
     def begin(self, job_id: str) -> Job | None:
@@ -262,6 +292,15 @@ class JobStore:
                 status: Status = "canceled" if job.status == "running" else "created"
                 self._adopt(replace(job, status=status, updated=timestamp()))
 
+    def drop_tiles(self, job_id: str, run: int) -> None:
+        """Remove the finished tiles of a run, unless the run is to go on with them."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is None:
+                shutil.rmtree(self._folder / job_id, ignore_errors=True)  # it was deleted while it ran
+            elif job.run != run or job.status != "queued":
+                shutil.rmtree(self.tiles_folder(job_id), ignore_errors=True)
+
     # --- logs and files
 
     def log(self, job_id: str, run: int, level: str, message: str, *, code: str = "", time: str = "") -> None:
@@ -291,6 +330,16 @@ class JobStore:
         """
         with self._lock:
             return self._folder / self._find(job_id).id / "results"
+
+    def tiles_folder(self, job_id: str) -> Path:
+        """Where the finished tiles of a job are while it runs.
+
+        Raises
+        ------
+        UnknownJob
+        """
+        with self._lock:
+            return self._folder / self._find(job_id).id / "tiles"
 
     def _find(self, job_id: str) -> Job:
         # Ids are only ever looked up here, so that no text of a client becomes a path.

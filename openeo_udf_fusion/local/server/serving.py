@@ -13,8 +13,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.local import executor as local_executor
 from openeo_udf_fusion.local.server import access_log
 from openeo_udf_fusion.local.server.app import create_app
+from openeo_udf_fusion.local.server.executors import Executor
 from openeo_udf_fusion.local.server.settings import Settings, check_address
 
 logger = logging.getLogger(__name__)
@@ -71,8 +73,17 @@ def backend(
             yield url
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int, executor: Executor = local_executor) -> None:
     """Run a server until it is interrupted.
+
+    Parameters
+    ----------
+    settings
+        Folders, credentials and limits.
+    host, port
+        Where to listen.
+    executor
+        What runs process graphs, see `create_app`.
 
     Raises
     ------
@@ -81,7 +92,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """
     check_address(host, settings)
     with closing(_listen(host, port)) as listener:
-        server = _Server(create_app(settings))
+        server = _Server(create_app(settings, executor))
         address = f"[{host}]" if ":" in host else host
         logger.info("openEO API at http://%s:%s", address, listener.getsockname()[1])
         # Ctrl-C is how it ends: uvicorn shuts down, then passes the interrupt on.

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from openeo_udf_fusion.errors import Cancelled, FusionError
+from openeo_udf_fusion.errors import Cancelled, ClusterUnavailable, FusionError, UnknownJob
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.executor import LogEntry, Progress
 from openeo_udf_fusion.local.server.executors import Executor, Workspaces
@@ -40,6 +40,7 @@ class Worker:
         self._scratch = scratch
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._running: Job | None = None
         self._thread = threading.Thread(target=self._work, name="openeo-jobs", daemon=True)
 
     def start(self) -> None:
@@ -49,11 +50,14 @@ class Worker:
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End after the current tile; the running job becomes `error`, the queued ones stay queued."""
+        """End after the current tile; the running job is queued again, with the tiles that it has."""
         self._stopping.set()
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+        if self._thread.is_alive() and self._running is not None:
+            # Its tile takes too long; this run is over all the same.
+            self._jobs.put_back(self._running.id, self._running.run)
 
     def queue(self, job_id: str) -> None:
         """Run a job when its turn comes; nothing happens when it is queued or running.
@@ -76,11 +80,17 @@ class Worker:
         if job.job_options:
             names = ", ".join(job.job_options)
             self._jobs.log(job.id, job.run, "info", f"job options change nothing on this backend: {names}")
+        self._running = job
         try:
             self._compute(job)
         except Cancelled:
-            message = "the server was stopped while the job ran; start it again"
-            self._jobs.fail(job.id, job.run, "Internal", message)
+            if self._stopping.is_set():
+                self._jobs.put_back(job.id, job.run)
+            else:
+                self._jobs.fail(job.id, job.run, "Internal", "the run was cancelled; start it again")
+        except ClusterUnavailable as error:
+            if self._jobs.interrupt(job.id, job.run, str(error)):
+                self._queue.put(job.id)
         except FusionError as error:
             self._jobs.fail(job.id, job.run, error.code, str(error))
         except OSError as error:
@@ -92,6 +102,9 @@ class Worker:
             # What a bug says may name the server's own paths.
             reason = f"the server failed unexpectedly ({type(error).__name__})"
             self._jobs.fail(job.id, job.run, "Internal", f"{reason}; its log says why under the job's id")
+        finally:
+            self._running = None
+            self._jobs.drop_tiles(job.id, job.run)
         logger.info("job %s ends", job.id)
 
     def _compute(self, job: Job) -> None:
@@ -107,6 +120,7 @@ class Worker:
                 progress=lambda progress: self._report(job, progress),
                 log=lambda entry: self._log(job, entry),
                 cancelled=lambda: self._stopping.is_set() or not self._jobs.runs(job.id, job.run),
+                tiles=self._tiles(job),
             )
             description: Json = pack(folder / ASSETS_FOLDER, result)
             duration_s = time.monotonic() - begin
@@ -114,6 +128,12 @@ class Worker:
                 self._jobs.log(job.id, job.run, "info", f"finished after {duration_s:.1f} s")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _tiles(self, job: Job) -> Path:
+        try:
+            return self._jobs.tiles_folder(job.id)
+        except UnknownJob:
+            raise Cancelled("the job was deleted") from None
 
     def _report(self, job: Job, progress: Progress) -> None:
         self._jobs.report(job.id, job.run, progress.done, progress.total)
