@@ -81,6 +81,9 @@ def _without_null(given: Json, known: Iterable[str]) -> Json:
     return {name: value for name, value in given.items() if value is not None or name not in known}
 
 
+Arguments: TypeAlias = Annotated[Json, AfterValidator(_with_sound_references)]
+
+
 class Body(BaseModel):
     """Strict about the known properties; the unknown ones are kept, as the API allows."""
 
@@ -95,7 +98,7 @@ class Node(Body):
     """One node of a process graph."""
 
     process_id: ProcessId
-    arguments: Annotated[Json, AfterValidator(_with_sound_references)]
+    arguments: Arguments
     namespace: str | None = None
     result: bool = False
     description: str | None = None
@@ -154,7 +157,7 @@ class ProcessError(Body):
 class Example(Body):
     """One example of a process."""
 
-    arguments: Json
+    arguments: Arguments
     title: str = ""
     description: str = ""
 
@@ -168,12 +171,12 @@ class Process(Body):
     description: str | None = None
     parameters: list[Parameter] | None = None
     returns: Returns | None = None
-    categories: list[str] | None = None
+    categories: list[str] = []
     deprecated: bool = False
     experimental: bool = False
-    exceptions: dict[str, ProcessError] | None = None
-    examples: list[Example] | None = None
-    links: list[Link] | None = None
+    exceptions: dict[str, ProcessError] = {}
+    examples: list[Example] = []
+    links: list[Link] = []
 
     @model_serializer(mode="wrap")
     def _serialize(self, serialize: SerializerFunctionWrapHandler) -> Json:
