@@ -97,7 +97,8 @@ def test_serve_takes_no_password_on_its_command_line(tmp_path, capsys, option):
         main(["serve", "--data", str(tmp_path), "--user", "ada", *option])
     assert raised.value.code == 2
     told = capsys.readouterr().err
-    assert passwords.PASSWORD_VARIABLE in told and "--users FILE" in told
+    assert passwords.PASSWORD_VARIABLE in told
+    assert "--users FILE" in told
     assert PASSWORD not in told
 
 

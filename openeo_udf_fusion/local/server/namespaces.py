@@ -25,15 +25,18 @@ Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
 
 MAX_REDIRECTS = 5
 
-_EMBEDDING = (
-    ipaddress.ip_network("64:ff9b::/96"),  # NAT64: the last 32 bits are an IPv4 address
-    ipaddress.ip_network("64:ff9b:1::/48"),
-    ipaddress.ip_network("2002::/16"),  # 6to4
-    ipaddress.ip_network("2001::/32"),  # Teredo
-    ipaddress.ip_network("::/96"),  # IPv4-compatible
+_OWN_NETWORKS = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
 )
-# Looks public, and is the host of the virtual machine that asks, on Azure.
-_HOSTS_OF_CLOUDS = (ipaddress.ip_address("168.63.129.16"),)
+_NEVER = (
+    # `is_global` of ipaddress does not know all of them in every Python.
+    *map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")),
+    # These carry IPv4 addresses, of any kind: 6to4 and Teredo.
+    *map(ipaddress.ip_network, ("2002::/16", "2001::/32")),
+    # Looks public, and is the host of the virtual machine that asks, on Azure.
+    ipaddress.ip_network("168.63.129.16/32"),
+)
+_UNICAST = ipaddress.ip_network("2000::/3")
 
 
 class NamespaceReader:
@@ -174,21 +177,12 @@ def _addresses(host: str, port: int) -> list[str]:
 def _may_connect(address: Address, private: bool) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return _may_connect(address.ipv4_mapped, private)
-    if private and (address.is_loopback or _is_private(address)):
+    # `is_private` of ipaddress means much more than what networks give themselves.
+    if private and (address.is_loopback or any(address in network for network in _OWN_NETWORKS)):
         return True
     return (
         address.is_global
         and not address.is_multicast
-        and address not in _HOSTS_OF_CLOUDS
-        and not any(address in network for network in _EMBEDDING)
+        and (address.version == 4 or address in _UNICAST)
+        and not any(address in network for network in _NEVER)
     )
-
-
-def _is_private(address: Address) -> bool:
-    """Whether it is one that networks give themselves; `is_private` of ipaddress means much more."""
-    return any(address in network for network in _OWN_NETWORKS)
-
-
-_OWN_NETWORKS = tuple(
-    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
-)
