@@ -12,12 +12,15 @@ from openeo_udf_fusion.local.server.bodies import JobRequest, JobUpdate, reader
 from openeo_udf_fusion.local.server.jobs import EDITABLE, Job, JobStore
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.pages import Page, paginate
+from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.worker import Worker
 
 _READ_ONLY = ("id", "status", "progress", "created", "updated", "costs", "usage", "links")
 
 
-def router(jobs: JobStore, worker: Worker, authenticator: Authenticator, limits: Limits) -> APIRouter:
+def router(
+    jobs: JobStore, worker: Worker, authenticator: Authenticator, limits: Limits, quota: DiskQuota
+) -> APIRouter:
     """The endpoints of the life cycle of a job."""
     routes = APIRouter()
     user = Depends(authenticator.require)
@@ -38,6 +41,7 @@ def router(jobs: JobStore, worker: Worker, authenticator: Authenticator, limits:
         request: Request, user: Annotated[str, user], body: Annotated[JobRequest, Depends(read_job)]
     ) -> Response:
         given = body.given()
+        quota.require_room(user)
         job = jobs.create({name: given[name] for name in EDITABLE if given.get(name) is not None}, user)
         headers = {"Location": _url(request, job.id), "OpenEO-Identifier": job.id}
         return Response(status_code=201, headers=headers)
@@ -90,8 +94,9 @@ def _changes(given: Json) -> Json:
     changes = {
         k: v for k, v in given.items() if k in EDITABLE and not (v is None and k in ("process", "log_level"))
     }
-    if not changes:
-        raise EmptyUpdate(f"nothing to change was sent; a job takes changes of {', '.join(EDITABLE)}")
+    # An empty object asks for nothing and gets it; one with other properties asks for what is not done.
+    if given and not changes:
+        raise EmptyUpdate(f"nothing that can be changed was sent; a job takes changes of {', '.join(EDITABLE)}")
     return changes
 
 

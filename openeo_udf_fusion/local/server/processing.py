@@ -18,13 +18,20 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from openeo_udf_fusion.errors import Cancelled, FusionError, InvalidGraph, TooManyRequests
+from openeo_udf_fusion.errors import (
+    Cancelled,
+    FusionError,
+    InvalidGraph,
+    MissingProcessGraph,
+    TooManyRequests,
+)
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.executor import LogEntry
 from openeo_udf_fusion.local.server.auth import Authenticator
 from openeo_udf_fusion.local.server.bodies import Process, ResultRequest, reader
 from openeo_udf_fusion.local.server.executors import Executor, Workspaces
 from openeo_udf_fusion.local.server.limits import Limits
+from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.responses import error_object
 from openeo_udf_fusion.local.server.result_files import media_type, single_file
 from openeo_udf_fusion.local.server.storage import storage_failed
@@ -38,11 +45,17 @@ class Processing:
     """Runs synchronous requests, one at a time, beside the worker that runs the jobs."""
 
     def __init__(
-        self, executor: Executor, workspaces: Workspaces, scratch: Path, most_per_user: int = 8
+        self,
+        executor: Executor,
+        workspaces: Workspaces,
+        scratch: Path,
+        quota: DiskQuota,
+        most_per_user: int = 8,
     ) -> None:
         self._executor = executor
         self._workspaces = workspaces
         self._scratch = scratch
+        self._quota = quota
         self._most_per_user = most_per_user
         self._present: Counter[str] = Counter()
         # Those who wait hold no thread of the pool: everything else is answered meanwhile.
@@ -94,10 +107,19 @@ class Processing:
         try:
             if cancelled():
                 raise Cancelled("the client hung up, or the server is being stopped")
+            check_room = self._quota.guard(user, folder)
+            check_room()
             result = self._executor.run(
-                process, self._workspaces(user), folder, log=_log, cancelled=cancelled
+                process,
+                self._workspaces(user),
+                folder,
+                progress=lambda _: check_room(),
+                log=_log,
+                cancelled=cancelled,
             )
-            return single_file(folder, result)
+            file = single_file(folder, result)
+            self._quota.require_room(user, folder)
+            return file
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -115,18 +137,18 @@ def validation_router(processing: Processing, authenticator: Authenticator, limi
     routes = APIRouter()
     read_process = reader(Process, limits)
 
-    async def read(request: Request) -> Process | InvalidGraph:
+    async def read(request: Request) -> Process | FusionError:
         try:
             return await read_process(request)
-        except InvalidGraph as error:
+        except (InvalidGraph, MissingProcessGraph) as error:
             return error
 
     @routes.post("/validation")
     def validate(
         user: Annotated[str, Depends(authenticator.require)],
-        found: Annotated[Process | InvalidGraph, Depends(read)],
+        found: Annotated[Process | FusionError, Depends(read)],
     ) -> Json:
-        errors = [found] if isinstance(found, InvalidGraph) else processing.check(found.given(), user)
+        errors = [found] if isinstance(found, FusionError) else processing.check(found.given(), user)
         return {"errors": [error_object(error.code, str(error)) for error in errors]}
 
     return routes

@@ -126,7 +126,7 @@ def test_a_job_changes_only_while_it_is_not_on_its_way(client, graph):
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({}, "NoDataForUpdate"),
+        ({"colour": "red"}, "NoDataForUpdate"),
         ({"status": "finished"}, "PropertyNotEditable"),
         ({"title": 3}, "RequestInvalid"),
     ],
@@ -134,6 +134,12 @@ def test_a_job_changes_only_while_it_is_not_on_its_way(client, graph):
 def test_a_job_refuses_changes_of_what_is_not_its_users(client, change, code):
     response = client("PATCH", f"/jobs/{client.create('one')}", json=change)
     assert (response.status_code, response.json()["code"]) == (400, code)
+
+
+def test_an_empty_change_changes_nothing(client):
+    job = client.create("one", title="old")
+    assert client("PATCH", f"/jobs/{job}", json={}).status_code == 204
+    assert client("GET", f"/jobs/{job}").json()["title"] == "old"
 
 
 def test_logs_come_by_level_offset_and_limit(client):
