@@ -1,13 +1,13 @@
 """`openeo-udf-fusion serve`: an openEO API on a folder of files."""
 
 import argparse
-import logging
 import math
 import os
-import sys
+import shlex
 from pathlib import Path
 
 from openeo_udf_fusion.cli import passwords, workers
+from openeo_udf_fusion.cli.quantities import days, seconds, size_bytes
 from openeo_udf_fusion.errors import InvalidParameter
 
 
@@ -31,6 +31,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="DIR",
         help="folder of jobs, results and stored processes; default: $XDG_STATE_HOME/openeo-udf-fusion",
     )
+    _add_operation(parser)
 
 
 def _add_security(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +72,57 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_operation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--udf-memory",
+        type=size_bytes,
+        default="4GiB",
+        metavar="SIZE",
+        help="memory of the process that runs a UDF which is not this package's (500MB, 4GiB, none); "
+        "default: 4GiB",
+    )
+    parser.add_argument(
+        "--udf-timeout",
+        type=seconds,
+        default="600",
+        metavar="SECONDS",
+        help="how long such a UDF may take for one chunk (or none); default: 600",
+    )
+    parser.add_argument(
+        "--udf-wrapper",
+        type=shlex.split,
+        default="",
+        metavar="COMMAND",
+        help="a command to put before the Python of such a UDF, a sandbox say; {folder} in it becomes the "
+        "one folder that the UDF may write to",
+    )
+    parser.add_argument(
+        "--keep-jobs",
+        type=days,
+        metavar="DAYS",
+        help="remove finished, failed and cancelled jobs, and their results, so many days after their end; "
+        "default: never",
+    )
+    parser.add_argument(
+        "--disk-quota",
+        type=size_bytes,
+        metavar="SIZE",
+        help="what the folder --state may hold (100GB); a run that goes beyond fails; default: any amount",
+    )
+    parser.add_argument(
+        "--user-quota",
+        type=size_bytes,
+        metavar="SIZE",
+        help="what the jobs and results of one user may take; default: any amount",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=["text", "json"],
+        default="text",
+        help="lines for people, or one JSON object a line; both go to stderr; default: text",
+    )
+
+
 def _hours(text: str) -> float:
     hours = float(text)
     if not 0 < hours < math.inf:
@@ -90,13 +142,13 @@ class _NoPassword(argparse.Action):
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     from openeo_udf_fusion.local import executor as local_executor
+    from openeo_udf_fusion.local.server import logs
     from openeo_udf_fusion.local.server.executors import Scaled
     from openeo_udf_fusion.local.server.serving import serve
     from openeo_udf_fusion.local.server.settings import Settings
+    from openeo_udf_fusion.local.udf.confinement import server_confinement
 
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.install(args.log_format)
     password = passwords.from_environment()
     if args.user and not password:
         raise InvalidParameter(
@@ -111,6 +163,10 @@ def run(args: argparse.Namespace) -> int:
         token_lifetime_s=args.token_lifetime * 3600,
         namespaces=tuple(args.allow_namespace),
         private_namespaces=tuple(args.allow_private_namespace),
+        udf=server_confinement(args.udf_memory, args.udf_timeout, tuple(args.udf_wrapper)),
+        keep_jobs_s=None if args.keep_jobs is None else args.keep_jobs * 86_400,
+        disk_quota_bytes=args.disk_quota,
+        user_quota_bytes=args.user_quota,
     )
     open_cluster = workers.chosen(args)
     if open_cluster is None:

@@ -18,6 +18,7 @@ from openeo_udf_fusion.local.executor import Workspace
 from openeo_udf_fusion.local.server import (
     auth,
     discovery,
+    health,
     job_endpoints,
     processing,
     result_endpoints,
@@ -26,8 +27,11 @@ from openeo_udf_fusion.local.server import (
 from openeo_udf_fusion.local.server.cross_origin import CrossOrigin
 from openeo_udf_fusion.local.server.executors import Executor
 from openeo_udf_fusion.local.server.jobs import JobStore
+from openeo_udf_fusion.local.server.logs import RequestLog
 from openeo_udf_fusion.local.server.namespaces import NamespaceReader
+from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.responses import AsciiJsonResponse, install_error_handlers
+from openeo_udf_fusion.local.server.retention import Retention
 from openeo_udf_fusion.local.server.settings import Settings
 from openeo_udf_fusion.local.server.signed_links import LinkSigner
 from openeo_udf_fusion.local.server.storage import storage_failed
@@ -66,16 +70,20 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
     fetch = NamespaceReader(settings.namespaces, settings.private_namespaces)
 
     def workspace_of(user: str) -> Workspace:
-        return Workspace(settings.data, definitions(stored.of(user)), fetch, user, limits.graph)
+        return Workspace(settings.data, definitions(stored.of(user)), fetch, user, limits.graph, settings.udf)
 
     jobs = JobStore(settings.state / "jobs", authenticator.heir, limits)
-    worker = Worker(jobs, executor, workspace_of, scratch)
-    synchronous = processing.Processing(executor, workspace_of, scratch, limits.synchronous_per_user)
+    quota = DiskQuota(settings.state, jobs, settings.disk_quota_bytes, settings.user_quota_bytes)
+    retention = Retention(jobs, settings.keep_jobs_s)
+    worker = Worker(jobs, executor, workspace_of, scratch, quota)
+    synchronous = processing.Processing(executor, workspace_of, scratch, quota, limits.synchronous_per_user)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker.start()
+        retention.start()
         yield
+        retention.stop()
         worker.stop()
         lock.close()
 
@@ -91,17 +99,19 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
     app.state.header_bytes = limits.header_bytes
     install_error_handlers(app)
     app.add_middleware(CrossOrigin, guarded=settings.open, limits=limits)
+    app.add_middleware(RequestLog)
     signer = LinkSigner(settings.state / "link_secret.json", settings.link_lifetime_s)
     app.include_router(discovery.router(settings.data, predefined))
+    app.include_router(health.router(health.Health(settings.state, jobs, quota, worker.is_alive)))
     app.include_router(auth.router(authenticator))
-    app.include_router(result_endpoints.router(jobs, authenticator, signer))
+    app.include_router(result_endpoints.router(jobs, authenticator, signer, retention))
     for routes in (
         auth.account_router(authenticator),
         user_processes.router(stored, authenticator, limits),
         # The API lets anybody validate; here that may fetch the URL of a namespace, so it is for the user.
         processing.validation_router(synchronous, authenticator, limits),
         processing.result_router(synchronous, authenticator, limits),
-        job_endpoints.router(jobs, worker, authenticator, limits),
+        job_endpoints.router(jobs, worker, authenticator, limits, quota),
     ):
         app.include_router(routes, dependencies=[Depends(authenticator.require)])
     return app

@@ -23,6 +23,7 @@ from openeo_udf_fusion.errors import (
     Unauthenticated,
 )
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.server import logs
 from openeo_udf_fusion.local.server.accounts import Accounts, AccountsFile, OneAccount, matches
 from openeo_udf_fusion.local.server.login_throttle import LoginThrottle
 from openeo_udf_fusion.local.server.settings import ANONYMOUS, Settings
@@ -138,7 +139,9 @@ class Authenticator:
 
     def require(self, request: Request) -> str:
         """FastAPI dependency of every endpoint that belongs to a user; returns the user's id."""
-        return self.check(request.headers.get("authorization"))
+        user = self.check(request.headers.get("authorization"))
+        logs.note(user=user)
+        return user
 
     def require_account(self, user: str) -> None:
         """Raise InvalidToken unless there is such a user (still)."""

@@ -20,8 +20,8 @@ from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.responses import fusion_error_response, unexpected_error_response
 from openeo_udf_fusion.local.server.settings import is_loopback
 
-EXPOSED = "Location, OpenEO-Identifier, OpenEO-Costs, Link, Retry-After"
-ALLOWED = "Authorization, Content-Type, Range"
+EXPOSED = "Location, OpenEO-Identifier, OpenEO-Costs, Link, Retry-After, X-Request-ID"
+ALLOWED = "Authorization, Content-Type, Range, X-Request-ID"
 
 
 class CrossOrigin:

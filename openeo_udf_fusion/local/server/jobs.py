@@ -9,6 +9,7 @@ them. A run is known by the number that `begin` returns with the job; the change
 cancelled, deleted or started anew meanwhile are dropped.
 """
 
+import builtins
 import copy
 import logging
 import re
@@ -175,6 +176,15 @@ class JobStore:
             del self._jobs[job.id]
             shutil.rmtree(self._folder / job.id, ignore_errors=True)
 
+    def expire(self, before: str) -> "builtins.list[Job]":
+        """Forget the jobs whose last run ended, or that were changed last, before a moment; returns them."""
+        with self._lock:
+            ended = ("finished", "error", "canceled")
+            old = [job for job in self.list() if job.status in ended and job.updated < before]
+            for job in old:
+                self.delete(job.id)
+            return old
+
     # --- changes of status
 
     def queue(self, job_id: str) -> bool:
@@ -310,6 +320,10 @@ class JobStore:
             if job is not None and job.run == run and job_logs.is_at_least(level, job.log_level):
                 path = self._folder / job_id / "logs.jsonl"
                 job_logs.append(path, level, message, code=code or None, time=time or None)
+
+    def folder(self, job_id: str) -> Path:
+        """Where everything of a job is; it need not be there any more."""
+        return self._folder / job_id
 
     def log_file(self, job_id: str) -> Path:
         """Where the log of a job is.

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import uuid
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,6 +11,7 @@ from starlette.exceptions import HTTPException
 from openeo_udf_fusion.errors import FusionError, TooManyRequests
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.server.endpoints import methods_of
+from openeo_udf_fusion.local.server.logs import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +27,8 @@ class AsciiJsonResponse(JSONResponse):
 
 
 def error_object(code: str, message: str) -> Json:
-    """An openEO error with an id of its own, by which the log can be searched."""
-    return {"id": uuid.uuid4().hex, "code": code, "message": message, "links": []}
+    """An openEO error with the id of its request, by which the log can be searched."""
+    return {"id": request_id(), "code": code, "message": message, "links": []}
 
 
 def error_response(

@@ -19,11 +19,14 @@ from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import RESULT_FILE, Job, JobStore
 from openeo_udf_fusion.local.server.responses import AsciiJsonResponse, error_object
 from openeo_udf_fusion.local.server.result_files import ASSETS_FOLDER, media_type
+from openeo_udf_fusion.local.server.retention import Retention
 from openeo_udf_fusion.local.server.signed_links import LinkSigner
 from openeo_udf_fusion.local.server.storage import read_json
 
 
-def router(jobs: JobStore, authenticator: Authenticator, signer: LinkSigner) -> APIRouter:
+def router(
+    jobs: JobStore, authenticator: Authenticator, signer: LinkSigner, retention: Retention
+) -> APIRouter:
     """The endpoints that read results; they check token or signature themselves."""
     routes = APIRouter()
 
@@ -31,7 +34,10 @@ def router(jobs: JobStore, authenticator: Authenticator, signer: LinkSigner) -> 
         """Check token or signature; the job, and until when links may be signed for whoever asks."""
         query = request.query_params
         if "signature" not in query:
-            return jobs.owned(job_id, authenticator.require(request)), signer.expiry()
+            job = jobs.owned(job_id, authenticator.require(request))
+            # No link outlives the files.
+            removal = retention.removal_of(job)
+            return job, signer.expiry() if removal is None else min(signer.expiry(), int(removal))
         # A signed link must not be good for links that outlive it.
         expires = signer.check(request.url.path, query.get("expires", ""), query["signature"])
         job = jobs.get(job_id)

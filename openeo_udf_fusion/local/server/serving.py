@@ -1,6 +1,7 @@
 """Putting the application on a port, in a thread or for good."""
 
 import logging
+import signal
 import socket
 import tempfile
 import threading
@@ -18,12 +19,14 @@ from openeo_udf_fusion.local.server import access_log
 from openeo_udf_fusion.local.server.app import create_app
 from openeo_udf_fusion.local.server.executors import Executor
 from openeo_udf_fusion.local.server.settings import Settings, check_address
+from openeo_udf_fusion.local.udf.confinement import hide_from_udfs
+from openeo_udf_fusion.local.udf.pool import close_processes
 
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 60.0
-_GRACE_S = 5
+GRACE_S = 5
 
 
 @contextmanager
@@ -74,7 +77,10 @@ def backend(
 
 
 def serve(settings: Settings, host: str, port: int, executor: Executor = local_executor) -> None:
-    """Run a server until it is interrupted.
+    """Run a server until it is interrupted or told to terminate, from the main thread.
+
+    It then takes no more requests, gives those that are being answered 5 seconds and the running job 10 to
+    end after its tile, and returns.
 
     Parameters
     ----------
@@ -95,9 +101,12 @@ def serve(settings: Settings, host: str, port: int, executor: Executor = local_e
         server = _Server(create_app(settings, executor))
         address = f"[{host}]" if ":" in host else host
         logger.info("openEO API at http://%s:%s", address, listener.getsockname()[1])
-        # Ctrl-C is how it ends: uvicorn shuts down, then passes the interrupt on.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        hide_from_udfs()
+        # Signals are how it ends: uvicorn shuts down, then passes them on.
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+        close_processes()
 
 
 @contextmanager
@@ -139,9 +148,10 @@ class _Server(uvicorn.Server):
         access_log.install()
         config = uvicorn.Config(
             app,
-            # uvicorn's own sends the access log to stdout, which belongs to the caller.
+            # uvicorn's own sends the access log to stdout, which belongs to the caller; ours is in `logs`.
             log_config=None,
-            timeout_graceful_shutdown=_GRACE_S,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
             server_header=False,
             # The other implementation has no limit of its own for headers. Twice what is granted, so that the
             # application can say what is wrong; beyond, the connection ends.

@@ -7,6 +7,7 @@ from pathlib import Path
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.local.server.accounts import require_name
 from openeo_udf_fusion.local.server.limits import Limits
+from openeo_udf_fusion.local.udf.confinement import Confinement, server_confinement
 
 ANONYMOUS = "anonymous"
 """The single user of a server that asks for no credentials."""
@@ -37,6 +38,12 @@ class Settings:
         The same at addresses of this machine and its network.
     limits
         What a request and a user may take.
+    udf
+        What the process of a UDF that is not this package's may use.
+    keep_jobs_s
+        How long a job and its results stay after its last run, in seconds; None: for ever.
+    disk_quota_bytes, user_quota_bytes
+        What the state folder may hold, and what the jobs of one user may; None: any amount.
 
     Raises
     ------
@@ -55,6 +62,10 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     private_namespaces: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    udf: Confinement = field(default_factory=server_confinement)
+    keep_jobs_s: float | None = None
+    disk_quota_bytes: int | None = None
+    user_quota_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if not self.data.is_dir():

@@ -6,14 +6,17 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from openeo_udf_fusion.errors import Cancelled, ClusterUnavailable, FusionError, UnknownJob
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.executor import LogEntry, Progress
+from openeo_udf_fusion.local.server import logs
 from openeo_udf_fusion.local.server.executors import Executor, Workspaces
 from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import Job, JobStore
+from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.result_files import ASSETS_FOLDER, pack
 from openeo_udf_fusion.local.server.storage import storage_failed
 
@@ -31,13 +34,23 @@ class Worker:
         What runs a process, and on what, by the user whose job it is.
     scratch
         Folder for unfinished results, on the file system of the jobs.
+    quota
+        How much may be stored; by default any amount.
     """
 
-    def __init__(self, jobs: JobStore, executor: Executor, workspaces: Workspaces, scratch: Path) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        executor: Executor,
+        workspaces: Workspaces,
+        scratch: Path,
+        quota: DiskQuota | None = None,
+    ) -> None:
         self._jobs = jobs
         self._executor = executor
         self._workspaces = workspaces
         self._scratch = scratch
+        self._quota = quota or DiskQuota(scratch, jobs)
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._running: Job | None = None
@@ -59,6 +72,10 @@ class Worker:
             # Its tile takes too long; this run is over all the same.
             self._jobs.put_back(self._running.id, self._running.run)
 
+    def is_alive(self) -> bool:
+        """Whether the jobs that are queued will be run."""
+        return self._thread.is_alive()
+
     def queue(self, job_id: str) -> None:
         """Run a job when its turn comes; nothing happens when it is queued or running.
 
@@ -73,7 +90,8 @@ class Worker:
         while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
             job = self._jobs.begin(job_id)
             if job is not None:
-                self._run(job)
+                with logs.about(job_id=job.id, user=job.owner):
+                    self._run(job)
 
     def _run(self, job: Job) -> None:
         logger.info("job %s begins", job.id)
@@ -113,16 +131,19 @@ class Worker:
         begin = time.monotonic()
         try:
             (folder / ASSETS_FOLDER).mkdir()
+            check_room = self._quota.guard(job.owner, folder)
+            check_room()
             result = self._executor.run(
                 job.process,
                 self._workspaces(job.owner),
                 folder / ASSETS_FOLDER,
-                progress=lambda progress: self._report(job, progress),
+                progress=lambda progress: self._report(job, progress, check_room),
                 log=lambda entry: self._log(job, entry),
                 cancelled=lambda: self._stopping.is_set() or not self._jobs.runs(job.id, job.run),
                 tiles=self._tiles(job),
             )
             description: Json = pack(folder / ASSETS_FOLDER, result)
+            self._quota.require_room(job.owner, folder)
             duration_s = time.monotonic() - begin
             if self._jobs.finish(job.id, job.run, folder, description, duration_s):
                 self._jobs.log(job.id, job.run, "info", f"finished after {duration_s:.1f} s")
@@ -135,7 +156,8 @@ class Worker:
         except UnknownJob:
             raise Cancelled("the job was deleted") from None
 
-    def _report(self, job: Job, progress: Progress) -> None:
+    def _report(self, job: Job, progress: Progress, check_room: Callable[[], None]) -> None:
+        check_room()
         self._jobs.report(job.id, job.run, progress.done, progress.total)
 
     def _log(self, job: Job, entry: LogEntry) -> None:
