@@ -157,8 +157,8 @@ def explained(what: str) -> Iterator[None]:
     except OpenEoApiError as error:
         hint = f"; {_LOG_IN}" if error.http_status_code in _DENIED else ""
         raise BackendFailed(f"{what}: {error}{hint}") from error
-    # requests' errors are OSErrors; what is no JSON, or another JSON than the API's, ends in the last three
-    except (OpenEoClientException, OSError, ValueError, KeyError, TypeError) as error:
+    # requests' errors are OSErrors; what is no JSON, or another JSON than the API's, ends in the last four
+    except (OpenEoClientException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackendFailed(f"{what}: {error}") from error
 
 

@@ -5,7 +5,9 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import openeo
 import pytest
+import requests
 
 from openeo_udf_fusion import local, udps
 from openeo_udf_fusion.jsontypes import Json
@@ -26,19 +28,36 @@ def empty_data(tmp_path_factory):
     return tmp_path_factory.mktemp("empty")
 
 
-@pytest.fixture
-def server(empty_data):
-    """The URL of an open server that nobody has published to."""
+@pytest.fixture(scope="session")
+def open_server(empty_data):
+    """An open server for all tests."""
     with local.backend(empty_data) as url:
         yield url
 
 
 @pytest.fixture
-def guarded_server(empty_data, monkeypatch):
-    """As `server`, asking for USER and PASSWORD; the latter is in the environment."""
-    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+def server(open_server):
+    """The URL of an open server that nobody has published to."""
+    yield open_server
+    for process in requests.get(f"{open_server}/process_graphs", timeout=30).json()["processes"]:
+        requests.delete(f"{open_server}/process_graphs/{process['id']}", timeout=30)
+
+
+@pytest.fixture(scope="session")
+def locked_server(empty_data):
+    """A server that asks for USER and PASSWORD."""
     with local.backend(empty_data, user=USER, password=PASSWORD) as url:
         yield url
+
+
+@pytest.fixture
+def guarded_server(locked_server, monkeypatch):
+    """The URL of a server that asks for USER and PASSWORD, which is in the environment; nothing is stored."""
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+    yield locked_server
+    connection = openeo.connect(locked_server).authenticate_basic(USER, PASSWORD)
+    for process in connection.list_user_defined_processes():
+        connection.user_defined_process(process["id"]).delete()
 
 
 class FakeBackend:
@@ -48,7 +67,12 @@ class FakeBackend:
         self.url = ""
         self.answers: dict[str, tuple[int, Json]] = {}
         self.sent: list[tuple[str, str, bytes]] = []
-        self.endpoints = ["GET /processes", "PUT /process_graphs/{process_graph_id}"]
+        self.endpoints = [
+            "GET /processes",
+            "GET /process_graphs",
+            "GET /process_graphs/{process_graph_id}",
+            "PUT /process_graphs/{process_graph_id}",
+        ]
 
     def capabilities(self) -> Json:
         """`GET /`."""
