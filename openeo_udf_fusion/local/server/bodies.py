@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Literal, TypeAlias, TypeVar
@@ -277,7 +278,7 @@ async def _read_bytes(request: Request, limits: Limits) -> bytes:
 
 def _decode(text: bytes, max_depth: int) -> JsonValue:
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the request's body is not JSON: {error}") from None
     if depth_exceeds(value, max_depth):
@@ -289,3 +290,10 @@ def _decode(text: bytes, max_depth: int) -> JsonValue:
 
 def _no_constant(name: str) -> JsonValue:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is larger than any number of JSON that is read here")
+    return number
