@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
-from openeo_udf_fusion.models.pixelwise import Pixelwise, pixel_blocks
+from openeo_udf_fusion.models import weights
+from openeo_udf_fusion.models.pixelwise import pixel_blocks
 from openeo_udf_fusion.models.series import Observations
 
 FIRST = 18_000
@@ -190,7 +191,7 @@ def test_what_was_seen_that_day_is_nearly_returned(model, make_observed):
 
 def test_bfloat16_stays_close(model, make_observed):
     observed = make_observed()
-    narrow = Pixelwise(model.model, model.calibration, "bfloat16")
+    narrow = weights.load("satfusenet", device="cpu", runtime="torch", precision="bfloat16")
     expected, found = (m.predict(observed, QUERY, "modis") for m in (model, narrow))
     assert np.abs(found.mean - expected.mean).max() < 0.2 * expected.sigma.max()
 
