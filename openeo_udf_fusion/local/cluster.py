@@ -8,6 +8,7 @@ the client and all workers mount at the same paths; the scheduler needs neither.
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -161,6 +162,9 @@ class WorkerPromise(Generic[T]):
     def __init__(self, future: Any, pool: WorkerPool) -> None:  # noqa: ANN401 - untyped
         self._future = future
         self._pool = pool
+        # To wait on a future of distributed itself, with a timeout, now and then raises a bug of its loop.
+        self._done = threading.Event()
+        future.add_done_callback(lambda _: self._done.set())
 
     def result(self) -> T:
         """Wait for the result.
@@ -190,14 +194,11 @@ class WorkerPromise(Generic[T]):
             ) from error
 
     def _waited_for(self) -> T:
-        while True:
+        self._pool.look_after()
+        while not self._done.wait(POLL_S):
             self._pool.look_after()
-            try:
-                value: T = self._future.result(timeout=POLL_S)
-                return value
-            except TimeoutError:
-                if self._future.status == "error":
-                    raise
+        value: T = self._future.result()
+        return value
 
     def cancel(self) -> None:
         """Drop the work if it has not begun."""
