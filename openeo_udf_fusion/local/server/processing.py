@@ -120,8 +120,10 @@ class Processing:
             file = single_file(folder, result)
             self._quota.require_room(user, folder)
             return file
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError) and not isinstance(error, FusionError):
+                raise storage_failed(error) from error
             raise
 
     def _new_folder(self) -> Path:
