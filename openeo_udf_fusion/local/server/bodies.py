@@ -73,7 +73,7 @@ def _check_reference(value: Json) -> None:
 
 def _absolute(url: str) -> str:
     if not _URL.fullmatch(url):
-        raise ValueError(f"a link needs an absolute URL, got {url[:80]!r}")
+        raise ValueError(f"an absolute URL is needed, got {url[:80]!r}")
     return url
 
 
@@ -82,6 +82,17 @@ def _without_null(given: Json, known: Iterable[str]) -> Json:
     return {name: value for name, value in given.items() if value is not None or name not in known}
 
 
+Kind = TypeVar("Kind")
+
+
+def _different(values: list[Kind]) -> list[Kind]:
+    if any(value in values[:place] for place, value in enumerate(values)):
+        raise ValueError("the same is listed twice")
+    return values
+
+
+Url: TypeAlias = Annotated[str, AfterValidator(_absolute)]
+Several: TypeAlias = Annotated[list[Kind], Field(min_length=1, max_length=100), AfterValidator(_different)]
 Arguments: TypeAlias = Annotated[Json, AfterValidator(_with_sound_references)]
 
 
@@ -108,16 +119,26 @@ class Node(Body):
 JsonType: TypeAlias = Literal["array", "boolean", "integer", "null", "number", "object", "string"]
 
 
-class Schema(Body):
-    """The JSON schema of a parameter or of a result: the keywords that the API names."""
+class JsonSchema(Body):
+    """A JSON schema, as far as the API names its keywords."""
 
-    type: JsonType | list[JsonType] = "object"
-    subtype: str = ""
+    schema_version: Annotated[Url, Field(alias="$schema")] = ""
+    schema_id: Annotated[Url, Field(alias="$id")] = ""
+    type: JsonType | Several[JsonType] = "object"
     pattern: str = ""
     enum: list[JsonValue] = []
     minimum: float = 0
     maximum: float = 0
-    items: Json | list[Json] = {}
+    min_items: Annotated[float, Field(alias="minItems", ge=0)] = 0
+    max_items: Annotated[float, Field(alias="maxItems", ge=0)] = 0
+    items: "JsonSchema | Annotated[list[JsonSchema], Field(min_length=1)]" = []
+
+
+class Schema(JsonSchema):
+    """One data type of a parameter or of a result."""
+
+    subtype: str = ""
+    deprecated: bool = False
 
 
 class Parameter(Body):
@@ -125,7 +146,7 @@ class Parameter(Body):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
     description: str
-    parameter_schema: Annotated[Schema | list[Schema], Field(alias="schema")]
+    parameter_schema: Annotated[Schema | Several[Schema], Field(alias="schema")]
     optional: bool = False
     deprecated: bool = False
     experimental: bool = False
@@ -135,13 +156,13 @@ class Returns(Body):
     """What a process returns."""
 
     description: str | None = None
-    parameter_schema: Annotated[Schema | list[Schema], Field(alias="schema")]
+    parameter_schema: Annotated[Schema | Several[Schema], Field(alias="schema")]
 
 
 class Link(Body):
     """A link to another resource."""
 
-    href: Annotated[str, AfterValidator(_absolute)]
+    href: Url
     rel: str
     type: str = ""
     title: str = ""
