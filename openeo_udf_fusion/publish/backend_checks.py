@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from openeo_udf_fusion.errors import BackendFailed
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.publish.backend import Backend
 from openeo_udf_fusion.publish.findings import Finding
@@ -35,16 +36,13 @@ def missing_parts(backend: Backend, processes: Iterable[Json]) -> list[Finding]:
 
 
 def objections(backend: Backend, processes: Iterable[Json]) -> list[Finding]:
-    """Ask a backend's own validation about each process.
-
-    Raises
-    ------
-    BackendFailed
-        It cannot validate: most often it wants a login first.
-    """
-    findings = []
+    """Ask a backend's own validation about each process; that it cannot answer (no login) is an error too."""
+    findings: list[Finding] = []
     for process in processes:
-        found = backend.objections(process)
+        try:
+            found = backend.objections(process)
+        except BackendFailed as error:
+            return [*findings, Finding("error", "backend-validation", str(error), process["id"])]
         if found is None:
             return [Finding("note", "backend-validation", f"{backend.url} offers no POST /validation")]
         findings += [

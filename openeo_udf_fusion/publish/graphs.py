@@ -28,6 +28,20 @@ _GIVEN = {
     "load_stac": frozenset({"value"}),
 }
 """The parameters that the standard processes give to their callbacks."""
+CALLBACK = {
+    "apply": "process",
+    "apply_dimension": "process",
+    "apply_neighborhood": "process",
+    "apply_polygon": "process",
+    "array_apply": "process",
+    "reduce_dimension": "reducer",
+    "reduce_spatial": "reducer",
+    "aggregate_spatial": "reducer",
+    "aggregate_spatial_window": "reducer",
+    "aggregate_temporal": "reducer",
+    "aggregate_temporal_period": "reducer",
+}
+"""The argument that must be a callback, of standard processes that cannot do without."""
 _ANY = frozenset().union(*_GIVEN.values())
 
 

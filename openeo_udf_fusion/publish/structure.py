@@ -9,10 +9,11 @@ from functools import cache
 import openeo.processes
 from jsonschema import Draft7Validator
 from jsonschema.exceptions import SchemaError
+from referencing.exceptions import Unresolvable
 
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.publish.findings import Finding
-from openeo_udf_fusion.publish.graphs import Graph, callbacks, graphs, referred
+from openeo_udf_fusion.publish.graphs import CALLBACK, Graph, callbacks, graphs, is_callback, referred
 from openeo_udf_fusion.publish.process_schema import GRAPH_SCHEMA, PROCESS_SCHEMA
 
 SHOWN = 5
@@ -87,14 +88,15 @@ def parameter_problems(process: Json) -> Iterator[Finding]:
         alternatives = {"anyOf": schema if isinstance(schema, list) else [schema]}
         try:
             Draft7Validator.check_schema(alternatives)
-        except SchemaError as error:
-            message = f"the schema of {name!r} is no JSON schema: {error.message:.200}"
+            allowed = Draft7Validator(alternatives).is_valid(parameter.get("default"))
+        except (SchemaError, re.error, Unresolvable) as error:
+            message = f"the schema of {name!r} is no JSON schema: {str(error).splitlines()[0]:.200}"
             yield Finding("error", "parameter-schema", message, process_id)
             continue
         if parameter.get("optional") and "default" not in parameter:
             message = f"the optional parameter {name!r} has no default; some backends refuse that"
             yield Finding("error", "default-missing", message, process_id)
-        if "default" in parameter and not Draft7Validator(alternatives).is_valid(parameter["default"]):
+        if "default" in parameter and not allowed:
             message = f"the default of {name!r}, {parameter['default']!r:.100}, is not what its schema allows"
             yield Finding("error", "default-invalid", message, process_id)
 
@@ -114,6 +116,12 @@ def _flaws(graph: Graph) -> Iterator[tuple[str, str]]:
     for name, node in graph.nodes.items():
         for target in sorted(referred(node["arguments"], "from_node") - graph.nodes.keys()):
             yield "from-node", f"node {graph.where(name)} refers to node {target!r}, which does not exist"
+        callback = CALLBACK.get(node["process_id"])
+        if callback and not is_callback(node["arguments"].get(callback)):
+            yield (
+                "callback",
+                f"{callback!r} of node {graph.where(name)} must be an object with a process_graph",
+            )
         namespace = node.get("namespace")
         if namespace is not None and "://" not in namespace:
             message = f"node {graph.where(name)} has the namespace {namespace!r}, which others do not have"

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 
 import pytest
 
@@ -160,6 +161,12 @@ def test_no_result_in_a_callback(process):
 def test_a_reference_to_no_node(process):
     tiles(process)["data"] = {"from_node": "nowhere"}
     assert rules(process) == {"from-node"}
+
+
+@pytest.mark.parametrize("callback", [None, {"from_parameter": "target"}, {}])
+def test_no_callback_where_one_is_needed(process, callback):
+    tiles(process)["process"] = callback
+    assert rules(process) == {"callback"}
 
 
 def test_nodes_in_a_circle(process):
@@ -325,6 +332,37 @@ def test_without_apply_neighborhood_there_is_nothing_to_note(process):
     node["process_id"] = "apply_dimension"
     node["arguments"] |= {"dimension": "t"}
     assert validate(process) == []
+
+
+@pytest.mark.parametrize("schema", [{"type": "string", "pattern": "("}, {"$ref": "#/nowhere"}])
+def test_a_schema_that_cannot_be_applied(process, schema):
+    parameter(process, "target")["schema"] = schema
+    assert rules(process) == {"parameter-schema"}
+
+
+def places(value, path=()):
+    """Every place in a JSON value, as keys that lead there."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def test_anything_anywhere_is_answered_by_findings():
+    """Whatever stands in a file, validation says what is wrong with it and never fails itself."""
+    whole = udps.definitions()["fill_gaps"]
+    everywhere = [
+        (place, odd) for place in places(whole) for odd in (None, 3, "odd", [], {}, [{}], {"odd": None})
+    ]
+    answered = 0
+    for place, odd in random.Random(0).sample(everywhere, 250):
+        process = copy.deepcopy(whole)
+        around = process
+        for key in place[:-1]:
+            around = around[key]
+        around[place[-1]] = odd
+        answered += bool(errors(validate(process)))
+    assert answered > 150
 
 
 # --- files
