@@ -11,12 +11,15 @@ from openeo_udf_fusion.errors import InvalidParameter
 _SCRIPT_BLOCK = re.compile(r"\A# /// script\n(?:#[^\r\n]*\n)*?# ///\n")
 
 # Where the package is installed these lines do nothing: a folder named by a caller must not come before it.
+# Spark unpacks an archive where its workers run; for the job's driver, which announces the bands, elsewhere.
 _ARCHIVE_LINES = """\
 import importlib.util
 import sys
 
 if importlib.util.find_spec("openeo_udf_fusion") is None:
     sys.path.insert(0, "{0}")
+    if "pyspark" in sys.modules:
+        sys.path.insert(1, sys.modules["pyspark"].SparkFiles.get("{0}"))
 """
 _ARCHIVE_BLOCK = re.compile(r"\A" + re.escape(_ARCHIVE_LINES).replace(r"\{0\}", "[A-Za-z0-9_]+"))
 

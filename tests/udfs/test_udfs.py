@@ -5,6 +5,7 @@ import importlib.util
 import re
 import sys
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 from openeo.udf.run_code import extract_udf_dependencies
@@ -81,7 +82,8 @@ def test_only_what_a_worker_has_is_imported(name):
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     assert all(node in tree.body for node in nodes)
     assert not any(getattr(node, "level", 0) for node in nodes)
-    assert {ast.unparse(node) for node in nodes} - {"from openeo.udf import inspect"} == {
+    log = {"from openeo.udf import inspect", "from openeo_udf_fusion.models import weights"}
+    assert {ast.unparse(node) for node in nodes} - log == {
         "import xarray",
         "from openeo.metadata import CubeMetadata",
         f"from openeo_udf_fusion.processes import {name} as process",
@@ -143,8 +145,13 @@ def test_an_archive_is_found_only_where_the_package_is_not_installed(name, monke
     exec(before, {})
     assert "unpacked" not in sys.path
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.delitem(sys.modules, "pyspark", raising=False)
     exec(before, {})
     assert sys.path[0] == "unpacked"
+    spark = SimpleNamespace(SparkFiles=SimpleNamespace(get="/spark/files/{}".format))
+    monkeypatch.setitem(sys.modules, "pyspark", spark)
+    exec(before, {})
+    assert sys.path[:2] == ["unpacked", "/spark/files/unpacked"]
 
 
 @pytest.mark.parametrize("folder", ["", "fusion-deps", "../deps", "a b", 'x")\nprint("', "dép"])
