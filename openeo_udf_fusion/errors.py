@@ -145,13 +145,20 @@ class CorruptWeights(FusionError, ValueError):
     status = 500
 
 
+class ExportFailed(FusionError, RuntimeError):
+    """An exported network does not say the same as the one that it was made from."""
+
+    code = "ModelInvalid"
+    status = 500
+
+
 # --- clusters
 
 
 class ClusterUnavailable(FusionError, ConnectionError):
     """The scheduler does not answer, or it has no worker that could take a tile."""
 
-    code = "Internal"
+    code = "InfrastructureBusy"
     status = 503
 
 
