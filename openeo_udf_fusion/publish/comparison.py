@@ -84,7 +84,8 @@ def standing(process: Json, there: Json | None) -> Standing:
 
 def _says_the_same(process: Json, there: Json) -> bool:
     told = all(not there.get(name) or _text(there[name]) == _text(process[name]) for name in _TOLD)
-    before = {parameter["name"]: parameter.get("description") for parameter in there["parameters"]}
+    known = there.get("parameters") or []
+    before = {parameter["name"]: parameter.get("description") for parameter in known}
     return told and all(
         not before.get(parameter["name"]) or before[parameter["name"]] == parameter["description"]
         for parameter in process["parameters"]

@@ -132,6 +132,14 @@ def test_the_same_without_a_mark_loses_nothing_when_it_is_replaced(process):
     assert standing(process, kept) == Standing("same")
 
 
+def test_a_process_without_parameters():
+    graph = {"add": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}
+    process = {"id": "three", "description": "3", "summary": "3", "returns": {}, "parameters": []}
+    stored = marked(process | {"process_graph": graph})
+    del stored["parameters"]
+    assert standing(process | {"process_graph": graph}, stored).state == "same"
+
+
 def test_a_fingerprint_tells_processes_apart():
     prints = {fingerprint(process) for process in udps.definitions().values()}
     assert len(prints) == len(udps.definitions())

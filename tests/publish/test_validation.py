@@ -355,14 +355,14 @@ def test_anything_anywhere_is_answered_by_findings():
         (place, odd) for place in places(whole) for odd in (None, 3, "odd", [], {}, [{}], {"odd": None})
     ]
     answered = 0
-    for place, odd in random.Random(0).sample(everywhere, 250):
+    for place, odd in random.Random(0).sample(everywhere, 120):
         process = copy.deepcopy(whole)
         around = process
         for key in place[:-1]:
             around = around[key]
         around[place[-1]] = odd
         answered += bool(errors(validate(process)))
-    assert answered > 150
+    assert answered > 70
 
 
 # --- files
