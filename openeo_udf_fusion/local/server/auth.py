@@ -126,7 +126,7 @@ class Authenticator:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise InvalidAuthenticationScheme(
-                f"this needs 'Authorization: Bearer {BEARER_PREFIX}<token>', the scheme was {scheme[:20]!r}"
+                f"this needs 'Authorization: Bearer {BEARER_PREFIX}<token>', the scheme was {_known(scheme)}"
             )
         if not token.strip().startswith(BEARER_PREFIX):
             raise InvalidToken(
@@ -168,7 +168,7 @@ def account_router(authenticator: Authenticator) -> APIRouter:
 
     @routes.get("/me")
     def me(user: Annotated[str, Depends(authenticator.require)]) -> Json:
-        return {"user_id": user, "name": user, "storage": None, "budget": None, "links": []}
+        return {"user_id": user, "name": user, "links": []}
 
     return routes
 
@@ -181,6 +181,11 @@ def _accounts(settings: Settings) -> Accounts | None:
     return None
 
 
+def _known(scheme: str) -> str:
+    # What stands there without a scheme may be a token, or a password.
+    return scheme if scheme.lower() in ("basic", "bearer", "digest", "negotiate") else "none that is known"
+
+
 def _invalid_token() -> InvalidToken:
     return InvalidToken("the bearer token is unknown or has expired; log in again at /credentials/basic")
 
@@ -191,7 +196,7 @@ def _basic_credentials(authorization: str | None) -> tuple[str, str]:
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         raise InvalidAuthenticationScheme(
-            f"logging in takes the scheme Basic, the scheme was {scheme[:20]!r}"
+            f"logging in takes the scheme Basic, the scheme was {_known(scheme)}"
         )
     try:
         user, separator, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")

@@ -1,4 +1,4 @@
-"""Ways out of the data folder: ids, URLs of STAC, what STAC files name, links. Nothing outside is ever read."""
+"""Ways out of the data folder: ids, URLs, what STAC files name, links. Nothing outside is ever read."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from .conftest import Client, StagedExecutor
 
 @pytest.fixture(scope="module")
 def folders(data, tmp_path_factory):
-    """A data folder with `inside`, beside it a folder with the same cube that is none of the users' business."""
+    """A data folder with `inside`; beside it a folder with the same cube, which is no user's business."""
     base = tmp_path_factory.mktemp("folders")
     for folder, name in (("data", "inside"), ("outside", "secret")):
         (base / folder).mkdir()
@@ -112,7 +112,11 @@ def answers(client, process_id: str, argument: str, value) -> tuple[list[str], i
     errors = client("POST", "/validation", json=process).json()["errors"]
     result = client("POST", "/result", json={"process": process})
     is_json = result.headers["Content-Type"] == "application/json"
-    return [error["code"] for error in errors], result.status_code, result.json()["code"] if is_json else "data"
+    return (
+        [error["code"] for error in errors],
+        result.status_code,
+        result.json()["code"] if is_json else "data",
+    )
 
 
 REFUSALS = ("PermissionsInsufficient", "CollectionNotFound", "ProcessParameterInvalid", "CollectionInvalid")
