@@ -1,6 +1,7 @@
 """Collects what a UDF prints and logs, as much as anybody would read."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
@@ -55,6 +56,20 @@ def collected(log: Collected) -> Iterator[None]:
         root.setLevel(level)
         for stream in streams:
             stream.finish()
+
+
+@contextmanager
+def inspected(log: Collected) -> Iterator[None]:
+    """While it lasts, what goes to `openeo.udf.inspect` goes to `log`; all else in this process does not."""
+    logger = logging.getLogger(os.environ.get("OPENEO_UDF_USER_LOGGER", "openeo.udf.debug.user"))
+    handler, level = _Handler(log), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class _Handler(logging.Handler):

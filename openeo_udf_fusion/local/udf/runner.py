@@ -13,7 +13,7 @@ from openeo_udf_fusion.errors import Cancelled, InvalidParameter, UdfFailed
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.udf.code import LogEntry, has_apply_metadata, promised_bands, run_code
 from openeo_udf_fusion.local.udf.confinement import Confinement
-from openeo_udf_fusion.local.udf.output import LEVELS, MAX_LINE
+from openeo_udf_fusion.local.udf.output import LEVELS, MAX_LINE, Collected, inspected
 from openeo_udf_fusion.local.udf.pool import Processes
 from openeo_udf_fusion.local.udf.process import error_of
 from openeo_udf_fusion.local.udf.requirements import check_requirements
@@ -79,7 +79,7 @@ class UdfRunner:
         """
         with self._turn(code):
             if is_shipped(code):
-                return run_code(code, cube, context, epsg)
+                return self._run_here(code, cube, context, epsg)
             chunk, _ = pack_cube(cube)
             result = self._ask(
                 {"function": "run_code", "code": code, "cube": chunk, "context": context, "epsg": epsg}
@@ -104,6 +104,14 @@ class UdfRunner:
             if not isinstance(found, list):
                 raise UdfFailed("the process of the UDF sent something that is no list of bands")
             return [str(band) for band in found]
+
+    def _run_here(self, code: str, cube: xr.DataArray, context: Json, epsg: int | None) -> xr.DataArray:
+        log = Collected()
+        try:
+            with inspected(log):
+                return run_code(code, cube, context, epsg)
+        finally:
+            self._say(_entries({"log": log.entries()}))
 
     @contextmanager
     def _turn(self, code: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from openeo_udf_fusion import udfs
 from openeo_udf_fusion.errors import Cancelled
 from openeo_udf_fusion.local import tile_runs
 from openeo_udf_fusion.local.udf.runner import UdfRunner
@@ -66,3 +67,12 @@ def _runs(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_what_a_shipped_udf_inspects_is_in_the_log_of_its_run():
+    log = []
+    runner = UdfRunner(log.append, lambda: False)
+    runner.run(udfs.source("self_test"), make_cube(2, 2), {}, None)
+    (entry,) = (entry for entry in log if "self-test" in entry.message)
+    assert entry.level == "info"
+    assert "runtime" in entry.message
