@@ -77,6 +77,14 @@ def _absolute(url: str) -> str:
     return url
 
 
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{text[:80]!r} is not a regular expression: {error}") from None
+    return text
+
+
 def _without_null(given: Json, known: Iterable[str]) -> Json:
     """The properties but the known ones that are null: the API takes those, and may not send them."""
     return {name: value for name, value in given.items() if value is not None or name not in known}
@@ -125,7 +133,7 @@ class JsonSchema(Body):
     schema_version: Annotated[Url, Field(alias="$schema")] = ""
     schema_id: Annotated[Url, Field(alias="$id")] = ""
     type: JsonType | Several[JsonType] = "object"
-    pattern: str = ""
+    pattern: Annotated[str, AfterValidator(_regular_expression)] = ""
     enum: list[JsonValue] = []
     minimum: float = 0
     maximum: float = 0

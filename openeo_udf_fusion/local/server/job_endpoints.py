@@ -96,7 +96,7 @@ def _changes(given: Json) -> Json:
     }
     # An empty object asks for nothing and gets it; one with other properties asks for what is not done.
     if given and not changes:
-        raise EmptyUpdate(f"nothing that can be changed was sent; a job takes changes of {', '.join(EDITABLE)}")
+        raise EmptyUpdate(f"nothing to change was sent; a job takes changes of {', '.join(EDITABLE)}")
     return changes
 
 

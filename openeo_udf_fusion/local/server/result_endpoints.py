@@ -11,7 +11,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
-from openeo_udf_fusion.errors import JobNotFinished, JobNotStarted, UnknownFile
+from openeo_udf_fusion.errors import InvalidRequest, JobNotFinished, JobNotStarted, UnknownFile
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import stac
 from openeo_udf_fusion.local.server.auth import Authenticator
@@ -47,6 +47,7 @@ def router(
     @routes.get("/jobs/{job_id}/results")
     def results(job_id: str, request: Request) -> Response:
         job, expires = authorize(job_id, request)
+        _check_partial(request.query_params.get("partial"))
         if job.status == "error":
             return AsciiJsonResponse(
                 error_object("JobFailed", "the job failed") | _failure(job), status_code=424
@@ -69,6 +70,12 @@ def router(
         )
 
     return routes
+
+
+def _check_partial(text: str | None) -> None:
+    # The files of a job appear all at once, so nothing is there to be listed earlier.
+    if (text or "false").lower() not in ("true", "false"):
+        raise InvalidRequest(f"partial must be true or false, got {str(text)[:40]!r}")
 
 
 def _read_result(jobs: JobStore, job: Job) -> Json:

@@ -73,6 +73,13 @@ def test_jobs_are_as_the_api_says(client, problems):
     assert problems(client("GET", f"/jobs/{failed}/results").json(), results, status="424") == []
 
 
+def test_partial_results_are_asked_for_by_a_boolean(client):
+    job = client.run("one")
+    for text, status in (("true", 200), ("false", 200), ("", 200), ("-1", 400), ("yes", 400)):
+        response = client("GET", f"/jobs/{job}/results", params={"partial": text})
+        assert response.status_code == status
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/nowhere"), ("GET", "/jobs/nothing"), ("POST", "/jobs"), ("DELETE", "/jobs")],
@@ -164,6 +171,7 @@ def test_arguments_that_the_api_has_no_schema_for_are_refused(client, arguments)
         {"returns": {"schema": [{}, {}]}},
         {"returns": {"schema": {"items": {"items": []}}}},
         {"returns": {"schema": {"minItems": -1}}},
+        {"returns": {"schema": {"pattern": "(unclosed"}}},
         {"parameters": [{"name": "x", "description": "x", "schema": {"$id": "x"}}]},
         {"exceptions": {"Missing": {"description": "no message"}}},
         {"examples": [{"arguments": {"x": {"from_node": "a", "and": "more"}}}]},
