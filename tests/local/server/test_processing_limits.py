@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import openeo
 import psutil
@@ -91,7 +92,7 @@ def test_a_process_can_hide_its_memory_from_others_of_its_account():
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() == 0, reason="nothing is hidden from root")
 def test_a_server_hides_its_environment_from_udfs(data, tmp_path):
     with serving(data, tmp_path / "state") as (_, process), pytest.raises(PermissionError):
-        open(f"/proc/{process.pid}/environ").read()
+        Path(f"/proc/{process.pid}/environ").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,15 @@
 
 import json
 import os
+import re
+import shlex
+import shutil
 import socket
 import sys
+import tempfile
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -286,6 +291,39 @@ def test_a_wrapper_is_put_before_the_interpreter(run, tmp_path):
         wrapper=(str(wrapper), "{folder}"),
     )
     assert result.max() == 1
+
+
+LOOK = """
+import os, socket
+processes = [name for name in os.listdir('/proc') if name.isdigit()]
+seen = [os.path.exists({path!r}), len(processes) > 9]
+try:
+    socket.create_connection(('127.0.0.1', {port}), 2)
+    seen.append(True)
+except OSError:
+    seen.append(False)
+open('mine', 'w').close()
+return cube.assign_attrs(seen=seen)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="needs bubblewrap")
+def test_the_sandbox_of_the_readme_hides_files_processes_and_the_network(run, repository):
+    readme = (repository / "backend_config" / "embedded" / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"'(bwrap .*)'", readme)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as state, socket.create_server(("127.0.0.1", 0)) as port:
+        (Path(state) / "secret").write_text("of another user")
+        line = line.replace("--tmpfs /srv", f"--tmpfs {state}").replace("--tmpfs /etc/openeo-udf-fusion", "")
+        look = LOOK.format(path=f"{state}/secret", port=port.getsockname()[1])
+        assert run(look)[0].attrs["seen"] == [True, True, True]
+        try:
+            result, _ = run(look, wrapper=tuple(shlex.split(line)))
+        except UdfFailed as error:
+            if "bwrap:" in str(error):
+                pytest.skip(f"no namespaces can be made here: {error}")
+            raise
+        assert result.attrs["seen"] == [False, False, False]
 
 
 def test_a_wrapper_that_does_not_exist_is_named(run):
