@@ -12,13 +12,11 @@ cancelled, deleted or started anew meanwhile are dropped.
 import builtins
 import copy
 import logging
-import re
 import shutil
 import threading
 import uuid
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from openeo_udf_fusion.errors import (
     JobLocked,
@@ -30,47 +28,17 @@ from openeo_udf_fusion.errors import (
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import job_logs
 from openeo_udf_fusion.local.server.job_logs import timestamp
+from openeo_udf_fusion.local.server.job_records import EDITABLE, Job, Status, load_jobs, save_job
 from openeo_udf_fusion.local.server.limits import Limits
-from openeo_udf_fusion.local.server.storage import read_json, storage_failed, write_json
+from openeo_udf_fusion.local.server.storage import storage_failed, write_json
 
 logger = logging.getLogger(__name__)
 
-Status = Literal["created", "queued", "running", "canceled", "finished", "error"]
+__all__ = ["EDITABLE", "RESULT_FILE", "Job", "JobStore"]
 
 RESULT_FILE = "result.json"
 MAX_INTERRUPTIONS = 2
 """A job whose run was interrupted so often is not run again by itself."""
-
-
-@dataclass
-class Job:
-    """A user's batch job; `progress` is in percent, `duration_s` the wall time of the last run."""
-
-    id: str
-    process: Json
-    created: str
-    updated: str
-    owner: str = ""
-    status: Status = "created"
-    run: int = 0
-    interruptions: int = 0
-    progress: float = 0.0
-    duration_s: float | None = None
-    title: str | None = None
-    description: str | None = None
-    plan: str | None = None
-    budget: float | None = None
-    log_level: str = "info"
-    job_options: Json | None = None
-    last_error: Json = field(default_factory=dict)
-
-    @property
-    def locked(self) -> bool:
-        """Whether the job waits for the worker, or runs."""
-        return self.status in ("queued", "running")
-
-
-EDITABLE = ("title", "description", "process", "plan", "budget", "log_level", "job_options")
 
 
 class JobStore:
@@ -93,7 +61,7 @@ class JobStore:
         self._folder = folder
         self._lock = threading.RLock()
         self._limits = limits or Limits()
-        self._jobs = {job.id: job for job in _load(folder)}
+        self._jobs = {job.id: job for job in load_jobs(folder)}
         self._bequeath(heir)
 
     def recover(self) -> list[str]:
@@ -392,23 +360,8 @@ class JobStore:
             logger.exception("the status %r of job %s could not be stored", job.status, job.id)
 
     def _save(self, job: Job) -> None:
-        write_json(self._folder / job.id / "job.json", asdict(job))
+        save_job(self._folder, job)
 
 
 def _unknown(job_id: str) -> UnknownJob:
     return UnknownJob(f"there is no batch job {job_id[:80]!r}; GET /jobs lists them")
-
-
-def _load(folder: Path) -> list[Job]:
-    known = {f.name for f in fields(Job)}
-    jobs = []
-    for path in sorted(folder.glob("*/job.json")):
-        try:
-            properties = read_json(path)
-            job = Job(**{k: v for k, v in properties.items() if k in known})
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            logger.error("the job in %s cannot be read and is left out: %s", path.parent, error)
-            continue
-        if re.fullmatch("[0-9a-f]{32}", job.id) and path.parent.name == job.id:
-            jobs.append(job)
-    return jobs
