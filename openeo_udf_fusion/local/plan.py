@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import dask.array
 import numpy as np
@@ -150,7 +151,8 @@ def _described(
     bytes_out = None if depth is None else 4 * depth * min(tile[0], shape[0]) * min(tile[1], shape[1])
     result = None if depth is None else 4 * depth * shape[0] * shape[1]
     hours = shape[0] * shape[1] / speed.pixels_per_s / 3600
-    base = psutil.Process().memory_info().rss
+    base, most = _memory()
+    estimate = max(most, base + COPIES * (max(bytes_in) + (bytes_out or 0)))
     return {
         "tiled": True,
         "not_local": None,
@@ -159,7 +161,7 @@ def _described(
         "bytes_in_per_tile": max(bytes_in),
         "bytes_out_per_tile": bytes_out,
         "bytes_to_read": int(np.mean(bytes_in) * len(boxes)),
-        "peak_memory_bytes_per_worker": base + COPIES * (max(bytes_in) + (bytes_out or 0)),
+        "peak_memory_bytes_per_worker": estimate,
         "result_bytes": result,
         # Finished tiles, the result, and what a COG is made from.
         "disk_bytes_while_running": None if result is None else (3 if kind == "GTiff" else 2) * result,
@@ -172,11 +174,22 @@ def _described(
         "assumptions": [
             f"A worker computes {speed.pixels_per_s:,.0f} pixels/s ({speed.source}); the workers share no "
             "cores, and read as fast as they compute.",
-            f"A worker holds {_bytes(base)} before its first tile, as this process does, and {COPIES} times "
-            "the input and the output of a tile.",
+            f"A worker holds {_bytes(base)} before its first tile, as this process does, and with one {COPIES} "
+            f"times its input and output, or {_bytes(most)}, which is the most that this process took.",
             *(["What UDFs return could not be found out without data."] if probe is None else []),
         ],
     }
+
+
+def _memory() -> tuple[int, int]:
+    """What this process holds and the most that it has held (where the system tells), as a worker would."""
+    from openeo_udf_fusion.local import cluster  # noqa: F401 - a worker has loaded it
+
+    now = int(psutil.Process().memory_info().rss)
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="ascii").splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+    return now, max([now, *peaks])
 
 
 def _probed(execution: Execution, survey: Survey) -> Layout | None:
@@ -205,8 +218,7 @@ def _measured(execution: Execution, survey: Survey, tile_px: int | None) -> Spee
     largest, side = _tile(execution, survey, tile_px), SMALL_PX
     while True:
         tile = _tile(execution, survey, side)
-        boxes = tiles(survey.grid.shape, tile)
-        box = boxes[len(boxes) // 2]
+        box = _middle(survey.grid.shape, tile)
         begin = time.monotonic()
         values = execution.tile(survey, box)
         seconds = max(time.monotonic() - begin, 1e-6)
@@ -220,6 +232,11 @@ def _measured(execution: Execution, survey: Survey, tile_px: int | None) -> Spee
         f"measured here on {device}, {rows} x {columns} px from the middle, {valid:.0%} of the result valid"
     )
     return Speed(rows * columns / seconds, text, device)
+
+
+def _middle(shape: tuple[int, int], tile: tuple[int, int]) -> Box:
+    y, x = (size // pixels // 2 * pixels for size, pixels in zip(shape, tile, strict=True))
+    return Box(y, y + tile[0], x, x + tile[1]).clipped(Box(0, shape[0], 0, shape[1]))
 
 
 def _device() -> str:
