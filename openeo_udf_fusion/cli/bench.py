@@ -17,6 +17,7 @@ ROWS: Mapping[str, str] = {
     "whittaker_pixel_years_per_s": "pixel-years/s, whittaker-eilers, one thread",
     "pixel_years_per_cpu_s": "pixel-years per second of a core, float32",
     "pixel_years_per_cpu_s_bf16": "pixel-years per second of a core, bfloat16",
+    "pixel_years_per_cpu_s_onnx": "pixel-years per second of a core, onnxruntime, float32",
     "overhead_fraction": "share of time outside the model",
     "overhead_cpu_fraction": "share of the cores' time outside the model",
     "peak_rss_mib": "peak memory in MiB",

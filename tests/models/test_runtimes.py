@@ -66,6 +66,19 @@ def test_both_give_the_same(both, make_observed, target, days, share, sensors):
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.gpu
+@TARGETS
+def test_cuda_gives_the_same(both, make_observed, target):
+    cuda = weights.load("satfusenet")
+    assert cuda.network.runtime.device == "cuda"
+    query = np.arange(FIRST - 30, FIRST + 150, 2, dtype=np.int32)
+    expected, found = (
+        model.predict(make_observed(y=9, x=9), query, target, LEVELS) for model in (both[0], cuda)
+    )
+    for wanted, got in zip(expected, found, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-4)
+
+
 @TARGETS
 def test_both_distrust_the_same_strangers(both, make_observed, target):
     observed = make_observed()
