@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import openapi
-from tests.conformance.served import Served, serve
+from tests.conformance.served import OTHER_PASSWORD, OTHER_USER, PASSWORD, USER, Served, serve
 
 
 def pytest_collection_modifyitems(items) -> None:
@@ -37,13 +37,14 @@ def judge(document) -> openapi.Judge:
 
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory) -> Iterator[Served]:
-    """A server with one account, and a token for it."""
-    with serve(tmp_path_factory.mktemp("guarded"), guarded=True) as served:
+    """A server with two accounts, and a token for the first of them."""
+    accounts = {USER: PASSWORD, OTHER_USER: OTHER_PASSWORD}
+    with serve(tmp_path_factory.mktemp("guarded"), accounts) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
 def open_server(tmp_path_factory) -> Iterator[Served]:
     """A server that asks for no credentials."""
-    with serve(tmp_path_factory.mktemp("open"), guarded=False) as served:
+    with serve(tmp_path_factory.mktemp("open"), {}) as served:
         yield served

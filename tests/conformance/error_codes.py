@@ -63,10 +63,13 @@ OWN = {
     "ModelInvalid": 500,
     "NoDataAvailable": 400,
     "NotAcceptable": 406,
+    "RequestHeadersTooLarge": 431,
     "RequestInvalid": 400,
     "RequestTooLarge": 413,
+    "TooManyRequests": 429,
     "UdfFailed": 400,
     "UdfRequirementUnmet": 400,
+    "UrlTooLong": 414,
 }
 """The API allows proprietary codes where it has none; README.md says what these of the project mean."""
 

@@ -18,6 +18,8 @@ from tests.conformance import graphs
 from tests.conformance.graphs import COLLECTION
 
 USER, PASSWORD = "ada", "correct:horse"
+OTHER_USER, OTHER_PASSWORD = "eve", "battery:staple"
+COMMAND = (sys.executable, "-m", "openeo_udf_fusion.cli.main")
 _ADDRESS = re.compile(r"openEO API at (http://\S+)")
 
 
@@ -34,6 +36,12 @@ class Served:
         headers = {"Authorization": f"Bearer basic//{self.token}"} if self.token else {}
         headers |= kwargs.pop("headers", {})
         return requests.request(method, self.url + path, headers=headers, timeout=60, **kwargs)
+
+    def logged_in(self, user: str, password: str) -> "Served":
+        """The same server for a user."""
+        answer = requests.get(f"{self.url}/credentials/basic", auth=(user, password), timeout=60)
+        answer.raise_for_status()
+        return Served(self.url, self.log, answer.json()["access_token"])
 
     def without_token(self) -> "Served":
         """The same server for somebody who has not logged in."""
@@ -60,20 +68,36 @@ def write_collections(folder: Path) -> Path:
 
 
 @contextmanager
-def serve(folder: Path, *, guarded: bool) -> Iterator[Served]:
-    """Run the command on a data folder that is made in `folder`; log in when it is guarded by an account."""
-    command = [sys.executable, "-m", "openeo_udf_fusion.cli.main", "serve", "--port", "0"]
-    command += ["--data", str(write_collections(folder / "data")), "--state", str(folder / "state")]
-    command += ["--user", USER] if guarded else []
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENEO_UDF_FUSION_PASSWORD": PASSWORD}
+def serve(folder: Path, accounts: dict[str, str]) -> Iterator[Served]:
+    """Run the command on a data folder that is made in `folder`; the first of the accounts logs in.
+
+    No account: the server is open. One: as `--user`. Several: as a file of `openeo-udf-fusion user add`.
+    """
+    command = [*COMMAND, "serve", "--port", "0", "--state", str(folder / "state")]
+    command += ["--data", str(write_collections(folder / "data"))]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    if len(accounts) == 1:
+        ((user, password),) = accounts.items()
+        command += ["--user", user]
+        environment["OPENEO_UDF_FUSION_PASSWORD"] = password
+    elif accounts:
+        command += ["--users", str(_write_accounts(folder / "users", accounts))]
     log = folder / "serve.log"
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
             url = _wait_for_address(process, log)
-            yield Served(url, log, _log_in(url) if guarded else None)
+            served = Served(url, log)
+            yield served.logged_in(*next(iter(accounts.items()))) if accounts else served
         finally:
             process.terminate()
             process.wait(30)
+
+
+def _write_accounts(file: Path, accounts: dict[str, str]) -> Path:
+    for user, password in accounts.items():
+        command = [*COMMAND, "user", "add", str(file), user]
+        subprocess.run(command, input=f"{password}\n", text=True, check=True, capture_output=True)
+    return file
 
 
 def finish_a_job(served: Served, graph: dict | None = None) -> str:
@@ -114,9 +138,3 @@ def _drain(stream: Iterator[str], log: Path) -> None:
         for line in stream:
             file.write(line)
             file.flush()
-
-
-def _log_in(url: str) -> str:
-    answer = requests.get(f"{url}/credentials/basic", auth=(USER, PASSWORD), timeout=60)
-    answer.raise_for_status()
-    return answer.json()["access_token"]

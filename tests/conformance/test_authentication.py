@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conformance import error_codes, graphs, openapi
-from tests.conformance.served import PASSWORD, USER
+from tests.conformance.served import OTHER_PASSWORD, OTHER_USER, PASSWORD, USER, finish_a_job
 from tests.conformance.test_advertised import concrete
 
 BODIES = {"/validation": {"process_graph": graphs.copied()}, "/jobs": {"title": "mine"}}
@@ -77,3 +77,29 @@ def test_the_right_password_gives_a_token_that_works(guarded, judge):
 def test_an_open_server_asks_nobody(open_server):
     assert open_server("GET", "/jobs").status_code == 200
     assert open_server("GET", "/me").json()["user_id"] == "anonymous"
+
+
+def test_what_is_one_users_is_not_there_for_another(guarded):
+    other = guarded.logged_in(OTHER_USER, OTHER_PASSWORD)
+    job = finish_a_job(guarded)
+    guarded("PUT", "/process_graphs/hers", json={"process_graph": graphs.copied()})
+    try:
+        assert job not in [listed["id"] for listed in other("GET", "/jobs").json()["jobs"]]
+        for method, path in (
+            ("GET", f"/jobs/{job}"),
+            ("PATCH", f"/jobs/{job}"),
+            ("DELETE", f"/jobs/{job}"),
+            ("GET", f"/jobs/{job}/logs"),
+            ("GET", f"/jobs/{job}/results"),
+            ("POST", f"/jobs/{job}/results"),
+            ("DELETE", f"/jobs/{job}/results"),
+            ("GET", "/process_graphs/hers"),
+            ("DELETE", "/process_graphs/hers"),
+        ):
+            response = other(method, path, json={"title": "mine"})
+            assert response.status_code == 404, f"{method} {path}"
+            assert error_codes.flaws(404, response.json()) == []
+        assert guarded("GET", f"/jobs/{job}").json()["status"] == "finished"
+    finally:
+        guarded("DELETE", f"/jobs/{job}")
+        guarded("DELETE", "/process_graphs/hers")
