@@ -51,8 +51,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action.add_argument(
             "--archive-folder",
             metavar="NAME",
-            help="where the backend unpacks an archive of this package: what follows # in the job option that "
-            "`archive build` prints; the UDF then states no requirement",
+            help="where the backend unpacks an archive of this package: what follows # in the job option "
+            "that `archive build` prints; the UDF then states no requirement",
         )
     for name in ("validate", "list", "publish"):
         _add_backend(add[name], required=name == "publish")

@@ -214,7 +214,10 @@ def _written_out(annotation: ast.expr | None, names: dict[str, str]) -> str:
 def _requirement_problems(code: str) -> Said:
     openings = [line for line in code.split("\n") if _BLOCK.fullmatch(line)]
     if not openings:
-        yield "udf-no-requirement", "it has no PEP 723 block: the worker's image must bring the package"
+        yield (
+            "udf-no-requirement",
+            "it has no PEP 723 block: the worker's image, or an archive, must bring the package",
+        )
         return
     if len(openings) > 1:
         yield "udf-one-block", f"there may be one PEP 723 block (`# /// script`), there are {len(openings)}"
