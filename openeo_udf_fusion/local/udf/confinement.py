@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import openeo_udf_fusion
+from openeo_udf_fusion.errors import InvalidParameter
 
 GIB = 2**30
 SEEN = (
@@ -25,6 +26,8 @@ SEEN = (
 )
 SEEN_PREFIXES = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "NUMEXPR_")
 OPEN_FILES = 1024
+LEAST_MEMORY_BYTES = 256 * 2**20
+"""The interpreter with numpy, xarray and openeo holds 200 MiB."""
 _SET_CHILD_SUBREAPER = 36
 _SET_NO_NEW_PRIVILEGES = 38
 
@@ -72,7 +75,18 @@ class Confinement:
 def server_confinement(
     memory_bytes: int | None = 4 * GIB, timeout_s: float | None = 600.0, wrapper: tuple[str, ...] = ()
 ) -> Confinement:
-    """What a server grants UDFs that are not its own."""
+    """What a server grants UDFs that are not its own.
+
+    Raises
+    ------
+    InvalidParameter
+        The memory is less than a process has before it runs anything.
+    """
+    if memory_bytes is not None and memory_bytes < LEAST_MEMORY_BYTES:
+        raise InvalidParameter(
+            f"a UDF needs {LEAST_MEMORY_BYTES >> 20} MiB of memory and more (with torch 400), "
+            f"--udf-memory gives {memory_bytes / 2**20:.0f}"
+        )
     cpu_s = None if timeout_s is None else timeout_s * (os.cpu_count() or 1) + 10
     return Confinement(memory_bytes, timeout_s, cpu_s, file_bytes=GIB, shared=False, wrapper=wrapper)
 

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from openeo_udf_fusion.errors import Cancelled, UdfFailed
+from openeo_udf_fusion.errors import Cancelled, InvalidParameter, UdfFailed
 from openeo_udf_fusion.local.udf import process as udf_process
 from openeo_udf_fusion.local.udf.confinement import Confinement, environment, server_confinement
 from openeo_udf_fusion.local.udf.pool import close_processes
@@ -339,9 +339,14 @@ def test_a_comment_that_ends_early_is_no_shipped_udf():
 
 
 def test_limits_travel_on_a_command_line():
-    limits = server_confinement(3 * MIB, 4.5, ("bwrap", "--unshare-net"))
+    limits = server_confinement(300 * MIB, 4.5, ("bwrap", "--unshare-net"))
     assert Confinement.from_json(limits.to_json()) == limits
     assert replace(limits, memory_bytes=None) != limits
+
+
+def test_less_memory_than_an_idle_process_has_is_refused():
+    with pytest.raises(InvalidParameter, match="256 MiB"):
+        server_confinement(memory_bytes=100 * MIB)
 
 
 def test_numbers_survive_a_confined_run(run):
