@@ -174,8 +174,8 @@ def _described(
         "assumptions": [
             f"A worker computes {speed.pixels_per_s:,.0f} pixels/s ({speed.source}); the workers share no "
             "cores, and read as fast as they compute.",
-            f"A worker holds {_bytes(base)} before its first tile, as this process does, and with one {COPIES} "
-            f"times its input and output, or {_bytes(most)}, which is the most that this process took.",
+            f"A worker holds {_bytes(base)} before its first tile, as this process does, and with one "
+            f"{COPIES} times its input and output, or {_bytes(most)}, which is the most that this process took.",
             *(["What UDFs return could not be found out without data."] if probe is None else []),
         ],
     }
