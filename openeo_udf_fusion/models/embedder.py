@@ -14,6 +14,7 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.s1s2_embedding import Config, Features, Frames, S1S2Embedding, SensorConfig
 from openeo_udf_fusion.models.series import Observations
 from openeo_udf_fusion.models.threads import side_by_side
+from openeo_udf_fusion.models.torch_runtime import pool_of_callers_threads
 
 TILE_PX = 48
 """Features of a tile's frames stay in memory while the queried days pass: this bounds them."""
@@ -128,7 +129,7 @@ class Embedder:
                 with torch.inference_mode():
                     self._run(known, query, tile, result)
 
-        side_by_side(run_tile, tiles(y, x, self.config.margin_px))
+        side_by_side(run_tile, tiles(y, x, self.config.margin_px), pool_of_callers_threads())
         return result
 
     def _check(self, observed: Mapping[str, Observations], reconstruct: Sequence[str]) -> tuple[int, int]:

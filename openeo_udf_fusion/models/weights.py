@@ -1,24 +1,45 @@
-"""Load a model's weights through its card: verified, once per process, in the precision asked for."""
+"""Load a model's weights through its card: verified, once per process, in the runtime that is there."""
 
 import hashlib
+from dataclasses import asdict
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from openeo_udf_fusion.errors import CorruptWeights, InvalidParameter
+from openeo_udf_fusion.errors import CorruptWeights, InvalidParameter, UnmetRequirement
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards
-from openeo_udf_fusion.models.series import Precision
+from openeo_udf_fusion.models.pixelwise import Pixelwise
+from openeo_udf_fusion.models.series import Network, Precision, Runtime, RuntimeName
 
 if TYPE_CHECKING:
     from openeo_udf_fusion.models.embedder import Embedder
-    from openeo_udf_fusion.models.pixelwise import Pixelwise
     from openeo_udf_fusion.models.satfusenet import Config
+
+RUNTIMES: dict[RuntimeName, tuple[str, ...]] = {
+    "torch": ("torch", "einops", "safetensors"),
+    "onnx": ("onnxruntime",),
+}
+"""What may run a model, the preferred first, and what each needs; the extras have the same names."""
+INSTALL = "run: pip install 'openeo-udf-fusion[onnx]' (small), or 'openeo-udf-fusion[torch]' (CUDA, bfloat16)"
+
+
+class Tell(Protocol):
+    """`openeo.udf.inspect`, or what takes the same."""
+
+    def __call__(self, data: Json, message: str) -> None:
+        """Take an entry of a log."""
 
 
 def load(
-    name: str, *, precision: Precision = "float32", device: str | None = None, folder: Path = cards.FOLDER
-) -> "Pixelwise":
+    name: str,
+    *,
+    precision: Precision = "float32",
+    device: str | None = None,
+    runtime: RuntimeName | None = None,
+    folder: Path = cards.FOLDER,
+) -> Pixelwise:
     """Load a model, or return the one already loaded in this process.
 
     Parameters
@@ -26,9 +47,11 @@ def load(
     name
         The model's name, that of its card.
     precision
-        "float32", or "bfloat16" for the network alone: faster where the processor has it.
+        "float32", or "bfloat16" for the network alone: faster where the processor has it; torch only.
     device
-        Where to compute; by default CUDA if there is one, else the CPU.
+        Where to compute; by default CUDA if torch has one, else the CPU.
+    runtime
+        "torch" or "onnx"; by default torch, or else onnxruntime: whichever is installed and has its file.
     folder
         Where card and weights lie.
 
@@ -37,31 +60,125 @@ def load(
     CorruptWeights
         The weights are missing, or not the bytes that the card promises.
     InvalidParameter
-        Unknown name or precision.
+        Unknown name, precision or runtime, or one that does not go with another.
+    UnmetRequirement
+        No runtime is installed, or not the one asked for.
     """
     if precision not in ("float32", "bfloat16"):
         raise InvalidParameter(f"precision is 'float32' or 'bfloat16', got {precision!r}")
-    return _load(name, precision, device, folder)
+    if runtime not in (None, *RUNTIMES):
+        raise InvalidParameter(f"runtime is one of {list(RUNTIMES)} or None, got {runtime!r}")
+    return _load(name, precision, device, runtime, folder)
+
+
+def report(tell: Tell) -> None:
+    """Tell once in this process what each model that was loaded runs on.
+
+    Parameters
+    ----------
+    tell
+        Takes the facts and a message; `openeo.udf.inspect` in a UDF.
+    """
+    while _untold:
+        name, runtime = _untold.pop()
+        text = f"{name} runs on {runtime.name} {runtime.version}, {runtime.device}, {runtime.precision}"
+        tell(data={"model": name, **asdict(runtime)}, message=text)
+
+
+_untold: list[tuple[str, Runtime]] = []
 
 
 @lru_cache(maxsize=8)
-def _load(name: str, precision: Precision, device: str | None, folder: Path) -> "Pixelwise":
+def _load(
+    name: str, precision: Precision, device: str | None, runtime: RuntimeName | None, folder: Path
+) -> Pixelwise:
+    card = cards.read(name, folder)
+    chosen = runtime or _chosen(card, folder)
+    reason = lacking(chosen)
+    if reason is not None:
+        raise UnmetRequirement(f"{name} with runtime {chosen!r} needs {reason}; {INSTALL}")
+    opened = _with_torch if chosen == "torch" else _with_onnx
+    network = opened(card, precision, device, folder)
+    _untold.append((name, network.runtime))
+    return Pixelwise(network)
+
+
+def _chosen(card: cards.Card, folder: Path) -> RuntimeName:
+    """The preferred runtime of those that are installed, better one whose file is there."""
+    files: dict[RuntimeName, str | None] = {
+        "torch": card.weights_file,
+        "onnx": card.onnx.file if card.onnx else None,
+    }
+    there: list[RuntimeName] = [name for name, file in files.items() if file and (folder / file).is_file()]
+    for runtime in (*there, *files):
+        if lacking(runtime) is None:
+            return runtime
+    raise UnmetRequirement(f"{card.name} needs torch or onnxruntime, and neither is installed; {INSTALL}")
+
+
+def lacking(runtime: RuntimeName) -> str | None:
+    """Which module a runtime lacks, or cannot be imported and why; None where it can run."""
+    for module in RUNTIMES[runtime]:
+        try:
+            import_module(module)
+        except (ImportError, OSError) as error:  # OSError: one of its shared libraries does not fit
+            return f"{module} ({error})"
+    return None
+
+
+def _with_torch(card: cards.Card, precision: Precision, device: str | None, folder: Path) -> Network:
     # Publishing a process reads this module's neighbours on machines without torch.
     import torch
     from safetensors.torch import load as load_tensors
 
     from openeo_udf_fusion.models.calibration import Calibration
-    from openeo_udf_fusion.models.pixelwise import Pixelwise
     from openeo_udf_fusion.models.satfusenet import SatFuseNet
+    from openeo_udf_fusion.models.torch_runtime import TorchNetwork
 
-    card = cards.read(name, folder)
     content = verified(folder / card.weights_file, card.sha256)
     model = SatFuseNet(config_of(card))
     model.load_state_dict(load_tensors(content))
     calibration = Calibration.from_json(card.calibration) if card.calibration else None
-    return Pixelwise(
-        model, calibration, precision, device or ("cuda" if torch.cuda.is_available() else "cpu")
-    )
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return TorchNetwork(model, calibration, precision, place)
+
+
+def _with_onnx(card: cards.Card, precision: Precision, device: str | None, folder: Path) -> Network:
+    if precision != "float32":
+        raise InvalidParameter(
+            f"precision {precision!r} needs torch, and here {card.name} runs on onnxruntime, in float32; "
+            "leave precision at 'float32', or run: pip install 'openeo-udf-fusion[torch]'"
+        )
+    if device not in (None, "cpu"):
+        raise InvalidParameter(
+            f"device {device!r} needs torch, and here {card.name} runs on onnxruntime, on the CPU; "
+            "leave device away, or run: pip install 'openeo-udf-fusion[torch]'"
+        )
+    from openeo_udf_fusion.models.onnx_runtime import OnnxNetwork
+
+    content = verified_onnx(card, folder)
+    shape = card.hyperparameters
+    return OnnxNetwork(content, card.bands, shape["bin_days"], shape["reach_bins"])
+
+
+def verified_onnx(card: cards.Card, folder: Path) -> bytes:
+    """The bytes of a model's ONNX file, if they are those promised and made from what the card now says.
+
+    Raises
+    ------
+    CorruptWeights
+        There is none, its bytes are others, or it was exported before weights or calibration changed.
+    """
+    advice = f"run: openeo-udf-fusion weights export-onnx {card.name}"
+    if card.onnx is None:
+        raise CorruptWeights(f"the card of {card.name} in {folder} names no ONNX file; {advice}")
+    content = verified(folder / card.onnx.file, card.onnx.sha256)
+    if card.onnx.made_from != card.fingerprint:
+        raise CorruptWeights(
+            f"{card.onnx.file} was exported from other weights or another calibration than the card's; "
+            f"{advice}"
+        )
+    return content
 
 
 def load_embedding(
@@ -69,8 +186,13 @@ def load_embedding(
 ) -> "Embedder":
     """Load an embedding, or return the one already loaded in this process.
 
-    Parameters and errors are those of `load`; an embedding computes in float32.
+    Parameters and errors are those of `load`; an embedding computes in float32, and needs torch.
     """
+    reason = lacking("torch")
+    if reason is not None:
+        raise UnmetRequirement(
+            f"{name} needs torch, and lacks {reason}; run: pip install 'openeo-udf-fusion[torch]'"
+        )
     return _load_embedding(name, device, folder)
 
 
@@ -86,7 +208,9 @@ def _load_embedding(name: str, device: str | None, folder: Path) -> "Embedder":
     content = verified(folder / card.weights_file, card.sha256)
     model = S1S2Embedding(config_from_json(card.hyperparameters))
     model.load_state_dict(load_tensors(content))
-    return Embedder(model, card.calibration, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    _untold.append((name, Runtime("torch", torch.__version__, place, "float32")))
+    return Embedder(model, card.calibration, place)
 
 
 def verified(file: Path, sha256: str) -> bytes:

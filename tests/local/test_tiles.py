@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def survey_of(folder, **nodes):
-    return executor._prepare(process(**nodes), workspace(folder), None, lambda: False).survey({})
+    return executor.prepare(process(**nodes), workspace(folder)).survey({})
 
 
 def chunks(name, y, x):

@@ -1,5 +1,6 @@
 """What lies in a data folder, and the promise that nothing outside of it is read."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,13 +17,26 @@ def confined(path: Path, root: Path) -> Path:
     Raises
     ------
     ForbiddenPath
-        It leads out of `root`.
+        It leads out of `root`, or no file can have such a name.
     """
-    resolved = path.resolve()
+    try:
+        resolved = path.resolve()
+        resolved.exists()
+    except (ValueError, OSError) as error:  # NUL, half a surrogate pair, a name that is too long
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ForbiddenPath(f"{path.name[:80]!r} is no name of a file: {reason}") from None
     if not resolved.is_relative_to(root.resolve()):
         name = path.relative_to(root) if path.is_relative_to(root) else path.name
         raise ForbiddenPath(f"{name} leads out of the data folder; copy the file into the folder")
     return resolved
+
+
+def confined_store(store: Path, root: Path) -> None:
+    """Raise ForbiddenPath where a link inside a Zarr store, whose files its library opens, leads out of `root`."""
+    for folder, folders, files in os.walk(store):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(folder, name)):
+                confined(Path(folder, name), root)
 
 
 def is_inside(path: Path, root: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
-from openeo_udf_fusion.errors import JobNotFinished, JobNotStarted, UnknownFile
+from openeo_udf_fusion.errors import InvalidRequest, JobNotFinished, JobNotStarted, UnknownFile
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import stac
 from openeo_udf_fusion.local.server.auth import Authenticator
@@ -19,27 +19,35 @@ from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import RESULT_FILE, Job, JobStore
 from openeo_udf_fusion.local.server.responses import AsciiJsonResponse, error_object
 from openeo_udf_fusion.local.server.result_files import ASSETS_FOLDER, media_type
+from openeo_udf_fusion.local.server.retention import Retention
 from openeo_udf_fusion.local.server.signed_links import LinkSigner
 from openeo_udf_fusion.local.server.storage import read_json
 
 
-def router(jobs: JobStore, authenticator: Authenticator, signer: LinkSigner) -> APIRouter:
+def router(
+    jobs: JobStore, authenticator: Authenticator, signer: LinkSigner, retention: Retention
+) -> APIRouter:
     """The endpoints that read results; they check token or signature themselves."""
     routes = APIRouter()
 
-    def authorize(request: Request) -> int:
-        """Check token or signature; until when links may be signed for whoever asks."""
+    def authorize(job_id: str, request: Request) -> tuple[Job, int]:
+        """Check token or signature; the job, and until when links may be signed for whoever asks."""
         query = request.query_params
-        if "signature" in query:
-            # A signed link must not be good for links that outlive it.
-            return signer.check(request.url.path, query.get("expires", ""), query["signature"])
-        authenticator.require(request)
-        return signer.expiry()
+        if "signature" not in query:
+            job = jobs.owned(job_id, authenticator.require(request))
+            # No link outlives the files.
+            removal = retention.removal_of(job)
+            return job, signer.expiry() if removal is None else min(signer.expiry(), int(removal))
+        # A signed link must not be good for links that outlive it.
+        expires = signer.check(request.url.path, query.get("expires", ""), query["signature"])
+        job = jobs.get(job_id)
+        authenticator.require_account(job.owner)
+        return job, expires
 
     @routes.get("/jobs/{job_id}/results")
     def results(job_id: str, request: Request) -> Response:
-        expires = authorize(request)
-        job = jobs.get(job_id)
+        job, expires = authorize(job_id, request)
+        _check_partial(request.query_params.get("partial"))
         if job.status == "error":
             return AsciiJsonResponse(
                 error_object("JobFailed", "the job failed") | _failure(job), status_code=424
@@ -51,8 +59,7 @@ def router(jobs: JobStore, authenticator: Authenticator, signer: LinkSigner) -> 
 
     @routes.get("/jobs/{job_id}/results/assets/{name}")
     def asset(job_id: str, name: str, request: Request) -> FileResponse:
-        authorize(request)
-        job = jobs.get(job_id)
+        job, _ = authorize(job_id, request)
         # The name is compared with those of the job's files; it never becomes a path by itself.
         for known in _read_result(jobs, job)["files"]:
             if known == name:
@@ -63,6 +70,12 @@ def router(jobs: JobStore, authenticator: Authenticator, signer: LinkSigner) -> 
         )
 
     return routes
+
+
+def _check_partial(text: str | None) -> None:
+    # The files of a job appear all at once, so nothing is there to be listed earlier.
+    if (text or "false").lower() not in ("true", "false"):
+        raise InvalidRequest(f"partial must be true or false, got {str(text)[:40]!r}")
 
 
 def _read_result(jobs: JobStore, job: Job) -> Json:

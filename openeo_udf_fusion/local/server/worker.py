@@ -6,14 +6,17 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from openeo_udf_fusion.errors import Cancelled, FusionError
+from openeo_udf_fusion.errors import Cancelled, ClusterUnavailable, FusionError, UnknownJob
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.executor import LogEntry, Progress, Workspace
-from openeo_udf_fusion.local.server.executors import Executor
+from openeo_udf_fusion.local.executor import LogEntry, Progress
+from openeo_udf_fusion.local.server import logs
+from openeo_udf_fusion.local.server.executors import Executor, Workspaces
 from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import Job, JobStore
+from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.result_files import ASSETS_FOLDER, pack
 from openeo_udf_fusion.local.server.storage import storage_failed
 
@@ -27,19 +30,30 @@ class Worker:
     ----------
     jobs
         Where jobs and their results are kept.
-    executor, workspace
-        What runs a process, and on what.
+    executor, workspaces
+        What runs a process, and on what, by the user whose job it is.
     scratch
         Folder for unfinished results, on the file system of the jobs.
+    quota
+        How much may be stored; by default any amount.
     """
 
-    def __init__(self, jobs: JobStore, executor: Executor, workspace: Workspace, scratch: Path) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        executor: Executor,
+        workspaces: Workspaces,
+        scratch: Path,
+        quota: DiskQuota | None = None,
+    ) -> None:
         self._jobs = jobs
         self._executor = executor
-        self._workspace = workspace
+        self._workspaces = workspaces
         self._scratch = scratch
+        self._quota = quota or DiskQuota(scratch, jobs)
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._running: Job | None = None
         self._thread = threading.Thread(target=self._work, name="openeo-jobs", daemon=True)
 
     def start(self) -> None:
@@ -49,11 +63,18 @@ class Worker:
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End after the current tile; the running job becomes `error`, the queued ones stay queued."""
+        """End after the current tile; the running job is queued again, with the tiles that it has."""
         self._stopping.set()
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+        if self._thread.is_alive() and self._running is not None:
+            # Its tile takes too long; this run is over all the same.
+            self._jobs.put_back(self._running.id, self._running.run)
+
+    def is_alive(self) -> bool:
+        """Whether the jobs that are queued will be run."""
+        return self._thread.is_alive()
 
     def queue(self, job_id: str) -> None:
         """Run a job when its turn comes; nothing happens when it is queued or running.
@@ -69,18 +90,25 @@ class Worker:
         while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
             job = self._jobs.begin(job_id)
             if job is not None:
-                self._run(job)
+                with logs.about(job_id=job.id, user=job.owner):
+                    self._run(job)
 
     def _run(self, job: Job) -> None:
         logger.info("job %s begins", job.id)
         if job.job_options:
             names = ", ".join(job.job_options)
             self._jobs.log(job.id, job.run, "info", f"job options change nothing on this backend: {names}")
+        self._running = job
         try:
             self._compute(job)
         except Cancelled:
-            message = "the server was stopped while the job ran; start it again"
-            self._jobs.fail(job.id, job.run, "Internal", message)
+            if self._stopping.is_set():
+                self._jobs.put_back(job.id, job.run)
+            else:
+                self._jobs.fail(job.id, job.run, "Internal", "the run was cancelled; start it again")
+        except ClusterUnavailable as error:
+            if self._jobs.interrupt(job.id, job.run, str(error)):
+                self._queue.put(job.id)
         except FusionError as error:
             self._jobs.fail(job.id, job.run, error.code, str(error))
         except OSError as error:
@@ -89,7 +117,12 @@ class Worker:
         except Exception as error:
             # The boundary: whatever a job does, the worker goes on with the next one.
             logger.exception("job %s failed unexpectedly", job.id)
-            self._jobs.fail(job.id, job.run, "Internal", f"{type(error).__name__}: {error}")
+            # What a bug says may name the server's own paths.
+            reason = f"the server failed unexpectedly ({type(error).__name__})"
+            self._jobs.fail(job.id, job.run, "Internal", f"{reason}; its log says why under the job's id")
+        finally:
+            self._running = None
+            self._jobs.drop_tiles(job.id, job.run)
         logger.info("job %s ends", job.id)
 
     def _compute(self, job: Job) -> None:
@@ -98,22 +131,33 @@ class Worker:
         begin = time.monotonic()
         try:
             (folder / ASSETS_FOLDER).mkdir()
+            check_room = self._quota.guard(job.owner, folder)
+            check_room()
             result = self._executor.run(
                 job.process,
-                self._workspace,
+                self._workspaces(job.owner),
                 folder / ASSETS_FOLDER,
-                progress=lambda progress: self._report(job, progress),
+                progress=lambda progress: self._report(job, progress, check_room),
                 log=lambda entry: self._log(job, entry),
                 cancelled=lambda: self._stopping.is_set() or not self._jobs.runs(job.id, job.run),
+                tiles=self._tiles(job),
             )
             description: Json = pack(folder / ASSETS_FOLDER, result)
+            self._quota.require_room(job.owner, folder)
             duration_s = time.monotonic() - begin
             if self._jobs.finish(job.id, job.run, folder, description, duration_s):
                 self._jobs.log(job.id, job.run, "info", f"finished after {duration_s:.1f} s")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _report(self, job: Job, progress: Progress) -> None:
+    def _tiles(self, job: Job) -> Path:
+        try:
+            return self._jobs.tiles_folder(job.id)
+        except UnknownJob:
+            raise Cancelled("the job was deleted") from None
+
+    def _report(self, job: Job, progress: Progress, check_room: Callable[[], None]) -> None:
+        check_room()
         self._jobs.report(job.id, job.run, progress.done, progress.total)
 
     def _log(self, job: Job, entry: LogEntry) -> None:

@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from openeo_udf_fusion import udfs
 from openeo_udf_fusion.errors import Cancelled
-from openeo_udf_fusion.local import executor
+from openeo_udf_fusion.local import tile_runs
 from openeo_udf_fusion.local.udf.runner import UdfRunner
 from tests.local.graphs import code, make_cube
 
@@ -23,7 +24,7 @@ def test_a_failure_ends_the_udfs_of_other_tiles(tmp_path):
     tiles = []
 
     def interrupted():
-        with executor._pool(runner) as pool:
+        with tile_runs.tile_threads(runner) as pool:
             tiles.append(pool.submit(runner.run, slow, make_cube(2, 2), {}, None))
             while not started.exists():
                 time.sleep(0.05)
@@ -66,3 +67,12 @@ def _runs(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_what_a_shipped_udf_inspects_is_in_the_log_of_its_run():
+    log = []
+    runner = UdfRunner(log.append, lambda: False)
+    runner.run(udfs.source("self_test"), make_cube(2, 2), {}, None)
+    (entry,) = (entry for entry in log if "self-test" in entry.message)
+    assert entry.level == "info"
+    assert "runtime" in entry.message

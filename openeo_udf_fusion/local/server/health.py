@@ -1,0 +1,118 @@
+"""Whether the server is alive, and whether it can take work: for a supervisor and for a load balancer.
+
+Both answers are for anybody, and tell no name, path or id.
+"""
+
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import APIRouter
+
+import openeo_udf_fusion
+from openeo_udf_fusion.errors import StorageFailed
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.server.jobs import JobStore
+from openeo_udf_fusion.local.server.quota import DiskQuota
+from openeo_udf_fusion.local.server.responses import AsciiJsonResponse
+from openeo_udf_fusion.local.server.storage import write_json
+
+LEAST_FREE_BYTES = 100 * 10**6
+KEPT_S = 2.0
+"""How long an answer is good for: anybody may ask, and looking at the disk costs something."""
+
+
+class Health:
+    """Looks at the server.
+
+    Parameters
+    ----------
+    state
+        Folder that the server must be able to write to.
+    jobs
+        The jobs, to be counted.
+    quota
+        What the disk may hold.
+    worker_is_alive
+        Whether whatever runs the jobs still does.
+    clock
+        Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        jobs: JobStore,
+        quota: DiskQuota,
+        worker_is_alive: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state = state
+        self._jobs = jobs
+        self._quota = quota
+        self._worker_is_alive = worker_is_alive
+        self._clock = clock
+        self._begin = clock()
+        self._lock = threading.Lock()
+        self._looked: tuple[float, Json] | None = None
+
+    def live(self) -> Json:
+        """`status` is `ok` unless only a new start helps."""
+        return self._answer([] if self._worker_is_alive() else ["the job worker has died"])
+
+    def ready(self) -> Json:
+        """`status` is `ok` when the server can take work; counts of jobs and bytes."""
+        with self._lock:
+            if self._looked is None or self._clock() - self._looked[0] >= KEPT_S:
+                self._looked = (self._clock(), self._look())
+            return self._looked[1]
+
+    def _look(self) -> Json:
+        problems = [] if self._worker_is_alive() else ["the job worker has died"]
+        free = None
+        try:
+            free = shutil.disk_usage(self._state).free
+            write_json(self._state / "health.json", None)
+        except (OSError, StorageFailed):
+            problems.append("the state folder cannot be written to")
+        if free is not None and free < LEAST_FREE_BYTES:
+            problems.append("the disk is full")
+        statuses = Counter(job.status for job in self._jobs.list())
+        return self._answer(problems) | {
+            "jobs": {status: statuses[status] for status in ("queued", "running")},
+            "disk": {
+                "free_bytes": free,
+                "used_bytes": self._quota.used(),
+                "quota_bytes": self._quota.total_bytes,
+            },
+        }
+
+    def _answer(self, problems: list[str]) -> Json:
+        return {
+            "status": "unavailable" if problems else "ok",
+            "problems": problems,
+            "version": openeo_udf_fusion.__version__,
+            "uptime_s": round(self._clock() - self._begin, 1),
+        }
+
+
+def router(health: Health) -> APIRouter:
+    """GET /health (can it take work?) and GET /health/live (or does only a new start help?)."""
+    routes = APIRouter()
+
+    @routes.get("/health")
+    def ready() -> AsciiJsonResponse:
+        return _response(health.ready())
+
+    @routes.get("/health/live")
+    async def live() -> AsciiJsonResponse:
+        return _response(health.live())
+
+    return routes
+
+
+def _response(answer: Json) -> AsciiJsonResponse:
+    return AsciiJsonResponse(answer, status_code=200 if answer["status"] == "ok" else 503)

@@ -1,0 +1,50 @@
+"""What one request, and one user, may take of the server."""
+
+from dataclasses import dataclass, field
+
+from openeo_udf_fusion.local.graph_limits import GraphLimits
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a server; each is named, with its number, by the error that it causes.
+
+    Attributes
+    ----------
+    body_bytes : int
+        The largest request body that is read (413 RequestTooLarge).
+    body_seconds : float
+        How long a body may take to come (408 RequestTimeout).
+    header_bytes : int
+        Request line and headers together (431 RequestHeadersTooLarge).
+    url_characters : int
+        Path and query (414 UrlTooLong).
+    processes_per_user, process_bytes_per_user : int
+        Processes that a user may store, and the bytes of their JSON together (400 StorageQuotaExceeded).
+    jobs_per_user : int
+        Jobs that a user may have, whatever their state (400 StorageQuotaExceeded).
+    queued_per_user : int
+        Jobs of a user that may wait or run at a time (429 TooManyRequests).
+    synchronous_per_user : int
+        Synchronous requests of a user that may wait or run at a time (429 TooManyRequests).
+    login_failures : int
+        Log-ins from one address that may fail within `login_window_s` before further ones are refused (429
+        TooManyRequests); for one user name, from wherever, five times as many.
+    login_window_s : float
+        In seconds.
+    graph : GraphLimits
+        Limits of a process graph (400 ProcessGraphInvalid).
+    """
+
+    body_bytes: int = 16 * 2**20
+    body_seconds: float = 120.0
+    header_bytes: int = 32 * 2**10
+    url_characters: int = 8 * 2**10
+    processes_per_user: int = 500
+    process_bytes_per_user: int = 100 * 2**20
+    jobs_per_user: int = 1000
+    queued_per_user: int = 100
+    synchronous_per_user: int = 8
+    login_failures: int = 20
+    login_window_s: float = 300.0
+    graph: GraphLimits = field(default_factory=GraphLimits)

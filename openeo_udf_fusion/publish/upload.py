@@ -1,0 +1,114 @@
+"""Put processes on a backend, leaving alone what is not ours."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from openeo_udf_fusion.errors import BackendFailed, FusionError
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.publish.backend import Backend
+from openeo_udf_fusion.publish.comparison import Standing, fingerprint, marked, standing
+
+Result = Literal["created", "updated", "unchanged", "refused", "failed"]
+
+_WHOSE = {
+    "foreign": "the process there is not one of this package",
+    "changed": "the process there was published by version {version} of this package and changed by hand",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one process.
+
+    Attributes
+    ----------
+    process : str
+        Its id.
+    result : str
+        "created", "updated", "unchanged", "refused" (not ours to replace) or "failed".
+    message : str
+        Why it was refused or failed, or what a user should know; may be empty.
+    namespace : str, optional
+        What callers give as `namespace`: the public URL that the backend names, else "user", which means the
+        processes of whoever is logged in.
+    """
+
+    process: str
+    result: Result
+    message: str = ""
+    namespace: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the backend has the process now (or, in a dry run, would)."""
+        return self.result not in ("refused", "failed")
+
+    def to_json(self) -> Json:
+        """Return it for scripts."""
+        return asdict(self)
+
+
+def publish(
+    backend: Backend,
+    processes: Iterable[Json],
+    *,
+    public: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> Iterator[Outcome]:
+    """Publish processes one by one, yielding what became of each; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    backend
+        Logged in.
+    processes
+        As they are built; the mark is added here.
+    public
+        Make them visible to other users. Otherwise they stay as visible as they are, private at first.
+    overwrite
+        Replace processes that are not of this package, or were changed by hand.
+    dry_run
+        Only say what would be done.
+    """
+    for process in processes:
+        try:
+            yield _publish(backend, process, public, overwrite, dry_run)
+        except FusionError as error:
+            yield Outcome(process["id"], "failed", str(error))
+
+
+def _publish(backend: Backend, process: Json, public: bool, overwrite: bool, dry_run: bool) -> Outcome:
+    process_id = process["id"]
+    there = backend.stored(process_id)
+    found = standing(process, there)
+    if not found.replaceable and not overwrite:
+        return Outcome(process_id, "refused", _refusal(found))
+    if found.state == "same" and (is_public(there) or not public):
+        return Outcome(process_id, "unchanged", namespace=namespace(there))
+    result: Result = "created" if found.state == "absent" else "updated"
+    if dry_run:
+        return Outcome(process_id, result)
+    backend.store(marked(process), public or is_public(there))
+    stored = backend.stored(process_id)
+    if stored is None or fingerprint(stored) != fingerprint(process):
+        raise BackendFailed(f"{backend.url} took {process_id!r}, but what it has now is not what was sent")
+    message = "the backend names no public URL for it" if public and namespace(stored) == "user" else ""
+    return Outcome(process_id, result, message, namespace(stored))
+
+
+def _refusal(found: Standing) -> str:
+    whose = _WHOSE[found.state].format(version=found.version)
+    return f"{whose}; to replace it for good, give --overwrite"
+
+
+def is_public(stored: Json | None) -> bool:
+    """Whether a stored process is visible to others, as far as the backend says."""
+    return stored is not None and (bool(stored.get("public")) or namespace(stored) != "user")
+
+
+def namespace(stored: Json | None) -> str:
+    """Return the `namespace` under which callers find a stored process."""
+    links = (stored or {}).get("links") or []
+    return next((link["href"] for link in links if link.get("rel") == "canonical"), "user")
