@@ -74,8 +74,9 @@ def validation_error(model: S1S2Embedding, sites: Sequence[Site], *, own: bool =
         squares.append(np.stack([np.square(e, dtype=np.float64).sum((1, 2)) for e in errors]))
     if not squares:
         raise InvalidParameter(
-            f"the sites have no Sentinel-2 frame with {LEAST_CLEAR:.0%} clear pixels on validation days (30 to "
-            "36 of every 60 since 1970-01-01), by which the best weights are chosen; give a longer period"
+            f"the sites have no Sentinel-2 frame with {LEAST_CLEAR:.0%} clear pixels on validation days "
+            "(30 to 36 of every 60 since 1970-01-01), by which the best weights are chosen; give a longer "
+            "period"
         )
     total = np.sum(squares, axis=0)
     return float(np.sqrt(total[0] / total[1]).mean())
