@@ -17,9 +17,9 @@ class Source:
     collection : str
         Id of the collection.
     bands, flags : mapping of label to str
-        This project's label -> the collection's own name, for reflectance and for QA.
+        This project's label -> the collection's own name, for measurements and for QA.
     scale, offset : float
-        Reflectance = stored value x scale + offset.
+        Measured value = stored value x scale + offset.
     """
 
     collection: str
@@ -51,6 +51,8 @@ class Deployment:
 _MODIS = tuple(f"modis_{name}" for name in FUSED_BANDS["modis"])
 _VIIRS = tuple(f"viirs_{name}" for name in FUSED_BANDS["viirs"])
 _VIIRS_FLAGS = ("viirs_QF1", "viirs_QF2", "viirs_QF7")
+_S1 = ("s1_VV", "s1_VH")
+_S2 = tuple(f"s2_{name}" for name in ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"))
 
 PUBLISHED = Deployment(
     MappingProxyType(
@@ -65,6 +67,14 @@ PUBLISHED = Deployment(
                 "VNP09GA",
                 {label: label.replace("viirs", "SurfReflect") for label in _VIIRS},
                 {label: label.replace("viirs", "SurfReflect") for label in _VIIRS_FLAGS},
+                scale=1e-4,
+            ),
+            "s1": Source("SENTINEL1_GRD", {label: label.removeprefix("s1_") for label in _S1}, {}, scale=1.0),
+            # The offset of -1000 since processing baseline 04.00 is taken off as backends load it.
+            "s2": Source(
+                "SENTINEL2_L2A",
+                {label: label.removeprefix("s2_") for label in _S2},
+                {"s2_SCL": "SCL"},
                 scale=1e-4,
             ),
         }
@@ -84,6 +94,8 @@ EMBEDDED = Deployment(
                 {label: label for label in _VIIRS_FLAGS},
                 scale=1.0,
             ),
+            "s1": Source("sentinel1", {label: label for label in _S1}, {}, scale=1.0),
+            "s2": Source("sentinel2", {label: label for label in _S2}, {"s2_SCL": "s2_SCL"}, scale=1.0),
         }
     )
 )

@@ -11,6 +11,7 @@ from openeo.rest.udp import build_process_dict
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.processes import harmonize_modis_viirs as process
+from openeo_udf_fusion.sensors import FUSED_BANDS
 from openeo_udf_fusion.udps import graph
 from openeo_udf_fusion.udps.deployments import PUBLISHED, Deployment, Source
 from openeo_udf_fusion.udps.graph import given, optional
@@ -71,7 +72,7 @@ def _own_parameters() -> list[Parameter]:
 
 def _source_parameters(deployment: Deployment) -> tuple[list[Parameter], list[Parameter]]:
     """Return what every caller may need (collections, scales, offsets), and the collections' band names."""
-    sources = deployment.sources.items()
+    sources = [(sensor, deployment.sources[sensor]) for sensor in FUSED_BANDS]
     numbers = [
         *(_collection(sensor, source) for sensor, source in sources),
         *(_number(sensor, "scale", source.scale) for sensor, source in sources),

@@ -1,0 +1,24 @@
+# /// script
+# dependencies = ["openeo-udf-fusion==0.1.0"]
+# ///
+"""Embed Sentinel-1 and Sentinel-2; the context holds the parameters of the process."""
+
+import xarray
+from openeo.metadata import CubeMetadata
+from openeo.udf import inspect
+
+from openeo_udf_fusion.models import weights
+from openeo_udf_fusion.processes import embed_sentinel1_sentinel2 as process
+
+
+def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
+    """Announce the bands of the result."""
+    choices = {key: context[key] for key in ("reconstruct", "days_to_observation") if key in context}
+    return metadata.rename_labels("bands", target=process.output_bands(**choices))
+
+
+def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
+    """Return the embedding; an unknown key in the context is an error that names it."""
+    result = process.embed_sentinel1_sentinel2(cube, **context)
+    weights.report(inspect)
+    return result
