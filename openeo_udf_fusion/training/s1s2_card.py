@@ -146,7 +146,7 @@ def output(name: str, description: str, bands: list[str], channels: int) -> Json
         "bands": bands,
         "result": {
             "shape": [-1, channels, -1, -1],
-            "dim_order": ["time", "bands", "height", "width"],
+            "dim_order": ["time", "bands" if bands else "channel", "height", "width"],
             "data_type": "float32",
         },
     }
