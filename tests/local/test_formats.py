@@ -126,6 +126,37 @@ def test_attributes_of_bands_survive(tmp_path: Path, format: str, name: str):
     assert back["provenance"]["flag_meanings"] == "observed translated refused"
 
 
+@pytest.mark.parametrize(
+    ("format", "name", "options"),
+    [
+        ("netCDF", "result.nc", {}),
+        ("Zarr", "result.zarr", {"zarr_format": 2}),
+        ("Zarr", "result.zarr", {"zarr_format": 3}),
+        ("GTiff", "result.tif", {}),
+    ],
+)
+def test_whole_numbers_with_a_scale_come_back_as_what_they_stand_for(
+    tmp_path: Path, format: str, name: str, options: dict[str, object]
+):
+    whole = cube(bands=("e0", "validity"))
+    numbers = np.rint(254 * whole.values - 127)
+    whole = whole.copy(data=numbers)
+    whole.attrs["band_attrs"] = {"e0": {"scale_factor": 1 / 127, "_FillValue": -128, "dtype": "int8"}}
+    write(whole, tmp_path / "c" / name, format, options)
+    back = read_back(tmp_path / "c", name)
+    np.testing.assert_allclose(back.sel(bands="e0"), numbers[:, 0] / 127, rtol=1e-6)
+    np.testing.assert_array_equal(back.sel(bands="validity"), numbers[:, 1])
+    if format != "GTiff":
+        (file,) = (tmp_path / "c").iterdir()
+        engine = "zarr" if format == "Zarr" else "netcdf4"
+        with (
+            xr.open_dataset(file, engine=engine) as decoded,
+            xr.open_dataset(file, engine=engine, mask_and_scale=False) as stored,
+        ):
+            assert (stored["e0"].dtype, stored["validity"].dtype) == (np.int8, np.float32)
+            np.testing.assert_allclose(decoded["e0"], numbers[:, 0] / 127, rtol=1e-6)
+
+
 # --- tiles
 
 

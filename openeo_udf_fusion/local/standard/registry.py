@@ -47,6 +47,16 @@ _OWN: tuple[Implementation, ...] = (
 )
 
 
+_SAME_VALUES = frozenset(
+    {
+        "add_dimension", "drop_dimension", "filter_bands", "filter_bbox", "filter_labels", "filter_spatial",
+        "filter_temporal", "mask_polygon", "rename_dimension", "rename_labels", "save_result",
+    }
+)  # fmt: skip
+"""Processes that change no value; after any other, a band is no longer stored as it was announced."""
+_PACKED = ("scale_factor", "_FillValue", "dtype")
+
+
 @cache
 def implementations() -> dict[str, Implementation]:
     """By process id; `load_collection`, `load_stac` and UDFs are the executor's."""
@@ -56,7 +66,7 @@ def implementations() -> dict[str, Implementation]:
     resolving: Callable[[Implementation], Implementation] = process
     theirs = {f.__name__.strip("_"): keeping_labels(resolving(f)) for f in standard_processes}
     own = {f.__name__.strip("_"): resolving(f) for f in _OWN}
-    return theirs | own
+    return {name: f if name in _SAME_VALUES else restated(f) for name, f in (theirs | own).items()}
 
 
 def keeping_labels(function: Implementation) -> Implementation:
@@ -67,6 +77,24 @@ def keeping_labels(function: Implementation) -> Implementation:
         result = function(*args, **arguments)
         cube = next((value for value in arguments.values() if isinstance(value, xr.DataArray)), None)
         return repaired(result, cube) if isinstance(result, xr.DataArray) and cube is not None else result
+
+    return wrapper
+
+
+def restated(function: Implementation) -> Implementation:
+    """Take from the bands of a process's result how their former values were to be stored."""
+
+    @wraps(function)
+    def wrapper(*args: Any, **arguments: Any) -> Any:  # noqa: ANN401 - values of any process
+        result = function(*args, **arguments)
+        described = result.attrs.get("band_attrs") if isinstance(result, xr.DataArray) else None
+        if described and any(key in about for about in described.values() for key in _PACKED):
+            plain = {
+                band: {key: value for key, value in about.items() if key not in _PACKED}
+                for band, about in described.items()
+            }
+            result = result.assign_attrs(band_attrs=plain)
+        return result
 
     return wrapper
 

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from pyproj import CRS
 
 from openeo_udf_fusion.jsontypes import Json, JsonValue
@@ -13,6 +15,30 @@ from openeo_udf_fusion.local.writers.template import Template
 
 GRID_MAPPING = "crs"
 _NUMERIC_FLAGS = ("flag_values", "flag_masks")
+_STORAGE = ("dtype", "_FillValue")
+
+
+class Packing(NamedTuple):
+    """How a band's numbers are stored: bytes with a scale where its attributes say so, else float32."""
+
+    dtype: np.dtype[np.generic]
+    fill: float
+    scale: float
+
+    def packed(self, values: NDArray[np.float32]) -> NDArray[np.generic]:
+        """The numbers as they are stored."""
+        if self.dtype.kind == "f":
+            return values
+        return np.where(np.isnan(values), self.fill, np.rint(values)).astype(self.dtype)
+
+
+def packing(template: Template, name: str) -> Packing:
+    """How a band is stored; its values are the stored numbers, to which readers apply `scale_factor`."""
+    attrs = template.band_attrs.get(name, {})
+    scale = float(attrs.get("scale_factor", 1.0))
+    if attrs.get("dtype") == "int8" and "_FillValue" in attrs:
+        return Packing(np.dtype(np.int8), float(attrs["_FillValue"]), scale)
+    return Packing(np.dtype(np.float32), np.nan, scale)
 
 
 def skeleton(template: Template) -> xr.Dataset:
@@ -35,7 +61,8 @@ def skeleton(template: Template) -> xr.Dataset:
 
 def variable_attrs(template: Template, name: str) -> Json:
     """The attributes of one band's variable."""
-    attrs = storable(template.band_attrs.get(name, {}))
+    stated = template.band_attrs.get(name, {})
+    attrs = storable({key: value for key, value in stated.items() if key not in _STORAGE})
     attrs.setdefault("long_name", name)
     attrs[LABEL_ATTR] = name
     if template.crs is not None:

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from openeo_udf_fusion.errors import InvalidCube
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.readers.dates import DATE_TAG
-from openeo_udf_fusion.local.writers.attributes import storable, variable_attrs
+from openeo_udf_fusion.local.writers.attributes import packing, storable, variable_attrs
 from openeo_udf_fusion.local.writers.storage import discard
 from openeo_udf_fusion.local.writers.template import Template
 
@@ -148,9 +148,11 @@ def _describe(file: rasterio.io.DatasetWriter, template: Template, number: int) 
     if template.t is not None:
         tags[DATE_TAG] = str(np.datetime_as_string(template.t[number]))
     file.update_tags(**tags)
+    file.scales = [packing(template, name).scale for name in template.variables]
     for index, name in enumerate(template.variables, 1):
         attrs = variable_attrs(template, name)
         attrs.pop("grid_mapping", None)
+        attrs.pop("scale_factor", None)  # it is the band's own scale
         file.set_band_description(index, name)
         file.update_tags(index, **{key: _text(value) for key, value in attrs.items()})
         if "units" in attrs:

@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.writers.attributes import chunk_shape, dimensions, skeleton, variable_attrs
+from openeo_udf_fusion.local.writers.attributes import (
+    chunk_shape,
+    dimensions,
+    packing,
+    skeleton,
+    variable_attrs,
+)
 from openeo_udf_fusion.local.writers.template import Template
 
 
@@ -32,9 +38,8 @@ class NetcdfSink:
             self._lay_out((values.shape[2], values.shape[3]))
             for number, name in enumerate(self._template.variables):
                 place = (y, x) if self._template.t is None else (slice(None), y, x)
-                self._file.variables[name][place] = (
-                    values[0, number] if len(place) == 2 else values[:, number]
-                )
+                own = packing(self._template, name).packed(values[:, number])
+                self._file.variables[name][place] = own[0] if len(place) == 2 else own
 
     def close(self) -> None:
         """Completes the file."""
@@ -53,16 +58,18 @@ class NetcdfSink:
         for name in self._template.variables:
             if name in self._file.variables:
                 return
+            stored = packing(self._template, name)
             variable = self._file.createVariable(
                 name,
-                np.float32,
+                stored.dtype,
                 dimensions(self._template),
                 compression="zlib" if self._level else None,
                 complevel=self._level,
                 shuffle=bool(self._level),
                 chunksizes=chunks,
-                fill_value=np.float32(np.nan),
+                fill_value=stored.dtype.type(stored.fill),
             )
             # netCDF's own cache is 16 MB for each variable, and a result may have dozens of them.
             variable.set_var_chunk_cache(size=2 * 4 * int(np.prod(chunks)))
             variable.setncatts(variable_attrs(self._template, name))
+            variable.set_auto_maskandscale(False)  # what is written here is packed already

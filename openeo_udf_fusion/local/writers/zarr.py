@@ -9,7 +9,13 @@ import zarr
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.writers.attributes import chunk_shape, dimensions, skeleton, variable_attrs
+from openeo_udf_fusion.local.writers.attributes import (
+    chunk_shape,
+    dimensions,
+    packing,
+    skeleton,
+    variable_attrs,
+)
 from openeo_udf_fusion.local.writers.template import Template
 
 
@@ -31,7 +37,8 @@ class ZarrSink:
             self._lay_out((values.shape[2], values.shape[3]))
             for number, name in enumerate(self._template.variables):
                 place = (y, x) if self._template.t is None else (slice(None), y, x)
-                self._arrays[name][place] = values[0, number] if len(place) == 2 else values[:, number]
+                own = packing(self._template, name).packed(values[:, number])
+                self._arrays[name][place] = own[0] if len(place) == 2 else own
 
     def close(self) -> None:
         """Completes the store."""
@@ -48,16 +55,19 @@ class ZarrSink:
         for name in self._template.variables:
             if name in self._arrays:
                 return
+            stored = packing(self._template, name)
             array = self._group.create_array(
                 name,
                 shape=(*steps, *self._template.shape),
-                dtype="float32",
+                dtype=stored.dtype.name,
                 chunks=chunk_shape(self._template, tile),
-                fill_value=np.nan,
+                fill_value=stored.fill if stored.dtype.kind == "f" else int(stored.fill),
                 dimension_names=names if self._format == 3 else None,
             )
             self._arrays[name] = array
             attrs = {key: _json(value) for key, value in variable_attrs(self._template, name).items()}
+            if stored.dtype.kind != "f" and self._format == 3:  # readers take format 2's fill value for it
+                attrs["_FillValue"] = int(stored.fill)
             if self._format == 2:  # format 3 has names of dimensions of its own
                 attrs["_ARRAY_DIMENSIONS"] = list(names)
             array.attrs.update(attrs)
