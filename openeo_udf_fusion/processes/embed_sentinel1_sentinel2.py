@@ -24,7 +24,9 @@ MOST_DATES = 400
 LEVELS = 127
 MISSING_LEVEL = -128
 POSSIBLE_DB = (-60.0, 40.0)
-"""Backscatter beyond it is a mark for nodata, not a measurement."""
+"""Backscatter beyond it is no measurement."""
+NODATA_MARKS = (-9999, -32768)
+"""What files without a stated nodata hold where there is none."""
 LARGEST_MEDIAN_POWER = 10.0
 VALIDITY = (
     "nothing_within_reach",
@@ -144,7 +146,9 @@ def _labelled(cube: xr.DataArray) -> xr.DataArray:
     labels = [label or name for label, name in zip(labels, names, strict=True)]
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
-        raise InvalidCube(f"each band may appear once, the cube repeats {repeated}; rename or drop one of them")
+        raise InvalidCube(
+            f"each band may appear once, the cube repeats {repeated}; rename or drop one of them"
+        )
     return cube.assign_coords(bands=labels)
 
 
@@ -168,23 +172,21 @@ def _backscatter(values: cubes.Values, unit: str) -> tuple[cubes.Values, cubes.M
     InvalidCube
         If the values cannot be in the unit that was stated.
     """
-    lowest, highest = POSSIBLE_DB
-    there = np.isfinite(values)
+    there = np.isfinite(values) & ~np.isin(values, NODATA_MARKS)
     if unit == "linear":
-        there &= (values != 0) & (values >= lowest)  # 0 is the border of a scene; -9999 and their like
+        there &= values != 0  # the border of a scene
         _check_power(values[there])
         there &= values > 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = 10 * np.log10(np.where(there, values, np.float32(1)))
-        return values, there & (values >= lowest) & (values <= highest)
-    there &= (values >= lowest) & (values <= highest) if _is_decibel(values[there]) else False
-    return values, there
+        values = 10 * np.log10(np.where(there, values, np.float32(1)))
+    else:
+        _check_decibels(values[there])
+    lowest, highest = POSSIBLE_DB
+    return values, there & (values >= lowest) & (values <= highest)
 
 
 def _check_power(sample: cubes.Values) -> None:
-    if not sample.size:
-        return
-    middle = float(np.median(sample))
+    """Raise InvalidCube unless values can be linear power; single ones below 0 are noise taken off."""
+    middle = float(np.median(sample)) if sample.size else 0.0
     if middle < 0:
         raise InvalidCube(
             f"s1_unit is 'linear', but the median of Sentinel-1 is {middle:.4g} and power is never negative: "
@@ -192,28 +194,27 @@ def _check_power(sample: cubes.Values) -> None:
         )
     if middle > LARGEST_MEDIAN_POWER:
         raise InvalidCube(
-            f"s1_unit is 'linear', but the median of Sentinel-1 is {middle:.4g}, far above any ground's power "
-            "of about 0.01 to 1: digital numbers? calibrate them first (sar_backscatter), or apply their scale"
+            f"s1_unit is 'linear', but the median of Sentinel-1 is {middle:.4g}, far above any ground's "
+            "power of about 0.01 to 1: digital numbers? calibrate them first (sar_backscatter), or apply "
+            "their scale"
         )
 
 
-def _is_decibel(sample: cubes.Values) -> bool:
-    """Raise InvalidCube unless values can be decibels; whether there are any."""
-    measured = sample[sample > -9999]
-    if not measured.size:
-        return False
-    middle = float(np.median(measured))
-    if measured.min() >= 0:
+def _check_decibels(sample: cubes.Values) -> None:
+    """Raise InvalidCube unless values can be decibels."""
+    if not sample.size:
+        return
+    middle = float(np.median(sample))
+    if sample.min() >= 0:
         raise InvalidCube(
             f"s1_unit is 'dB', but Sentinel-1 has no value below 0 (median {middle:.4g}), which the ground's "
             "decibels mostly are: linear power? then give s1_unit='linear'"
         )
     if middle < POSSIBLE_DB[0]:
         raise InvalidCube(
-            f"s1_unit is 'dB', but the median of Sentinel-1 is {middle:.4g}, far below any ground's -40 to 10: "
-            "stored integers? apply their scale first"
+            f"s1_unit is 'dB', but the median of Sentinel-1 is {middle:.4g}, far below any ground's -40 to "
+            "10: stored integers? apply their scale first"
         )
-    return True
 
 
 # --- dates
@@ -229,8 +230,8 @@ def _inner(temporal_extent: Sequence[str] | None, margin_days: object) -> Sequen
     inner = start + np.timedelta64(margin_days, "D"), end - np.timedelta64(margin_days, "D")
     if inner[0] >= inner[1]:
         raise InvalidParameter(
-            f"margin_days={margin_days} at both ends leaves nothing of temporal_extent {list(temporal_extent)}; "
-            "give a longer extent, or a smaller margin"
+            f"margin_days={margin_days} at both ends leaves nothing of temporal_extent "
+            f"{list(temporal_extent)}; give a longer extent, or a smaller margin"
         )
     return [str(day) for day in inner]
 

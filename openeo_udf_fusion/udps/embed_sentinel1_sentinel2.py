@@ -33,9 +33,9 @@ _DATES = [
 _DESCRIBED: dict[str, tuple[str, JsonValue]] = {
     "temporal_extent": graph.RESULT_EXTENT,
     "dates": (
-        "The dates of the result: an ISO 8601 period (`P1D` is every day, `P8D` restarts on 1 January), `clear` "
-        "for the dates of Sentinel-2 with values only where it saw the ground, `acquisition` for every date of "
-        f"the input, or a list of dates. At most {process.MOST_DATES}.",
+        "The dates of the result: an ISO 8601 period (`P1D` is every day, `P8D` restarts on 1 January), "
+        "`clear` for the dates of Sentinel-2 with values only where it saw the ground, `acquisition` for "
+        f"every date of the input, or a list of dates. At most {process.MOST_DATES}.",
         _DATES,
     ),
     "s1_unit": (
@@ -44,7 +44,8 @@ _DESCRIBED: dict[str, tuple[str, JsonValue]] = {
         {"type": "string", "enum": ["linear", "dB"]},
     ),
     "encoding": (
-        "`float32` is -1 to 1; `int8` gives the whole numbers -127 to 127, of which the 127th part is the code.",
+        "`float32` is -1 to 1; `int8` gives the whole numbers -127 to 127, of which the 127th part is the "
+        "code.",
         {"type": "string", "enum": ["float32", "int8"]},
     ),
     "reconstruct": (
@@ -56,15 +57,15 @@ _DESCRIBED: dict[str, tuple[str, JsonValue]] = {
         {"type": "boolean"},
     ),
     "margin_days": (
-        "So many days at both ends of `temporal_extent` only serve the others and are not in the result; 90 is "
-        "as far as the network looks.",
+        "So many days at both ends of `temporal_extent` only serve the others and are not in the result; "
+        "90 is as far as the network looks.",
         {"type": "integer", "minimum": 0},
     ),
 }
 _RETURNS = {
     "description": "A cube with the bands `e0` to `e7`, on request `B02` to `B12` with `<band>_sigma`, and "
-    "`validity`: 0 nothing within reach, 1 Sentinel-1 alone, 2 Sentinel-2 alone, 3 both, 4 Sentinel-2 clear on "
-    "this very day.",
+    "`validity`: 0 nothing within reach, 1 Sentinel-1 alone, 2 Sentinel-2 alone, 3 both, 4 Sentinel-2 clear "
+    "on this very day.",
     "schema": {
         "type": "object",
         "subtype": "datacube",
@@ -121,7 +122,9 @@ def _numbers(source: Source) -> dict[str, float]:
 
 def _number(sensor: str, name: str, value: float) -> Parameter:
     unit = "Backscatter (in `s1_unit`)" if sensor == "s1" else "Reflectance"
-    described = f"{unit} of Sentinel-{sensor[1]} = stored value x scale + offset; 1 and 0 if it is that already."
+    described = (
+        f"{unit} of Sentinel-{sensor[1]} = stored value x scale + offset; 1 and 0 if it is that already."
+    )
     return optional(f"{sensor}_{name}", described, {"type": "number"}, value)
 
 

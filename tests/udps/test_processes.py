@@ -8,6 +8,7 @@ import pytest
 PROCESSES = {
     "harmonize_modis_viirs": {"target", "uncertainty", "precision"},
     "fill_gaps": {"method", "uncertainty"},
+    "embed_sentinel1_sentinel2": {"s1_unit", "encoding"},
 }
 """Each process and those of its parameters that are a choice."""
 
