@@ -27,6 +27,11 @@ ROWS: Mapping[str, str] = {
     "series_per_cpu_s": "series per second of a core, {}",
     "method_series_per_s_one_thread": "series/s, {}, one thread, the method alone",
     "library_series_per_s": "series/s, whittaker-eilers, one thread",
+    "pixel_dates_per_s": "pixel-dates/s",
+    "patchwise_pixel_dates_per_s": "pixel-dates/s, patch by patch",
+    "times_patchwise": "times the speed of patch by patch",
+    "gflops": "billions of floating-point operations/s in the network",
+    "matmul_gflops": "the same in matrix products",
     "tiles_per_s": "tiles/s, {} worker(s) of one thread",
     "efficiency": "tiles/s of two workers over twice those of one",
     "worker_peak_rss_mib": "peak memory in MiB of the largest of {} worker(s)",
@@ -42,7 +47,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("bench", help="measure speed and memory of a process", description=__doc__)
     parser.add_argument(
         "process",
-        choices=["harmonize_modis_viirs", "fill_gaps", "scale_out"],
+        choices=["harmonize_modis_viirs", "fill_gaps", "embed_sentinel1_sentinel2", "scale_out"],
         help="which process; scale_out runs tiles on one and two dask workers",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
@@ -84,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure a process on a generated year of both sensors."""
     if args.process == "scale_out":
         return _print(_scale_out(args), args)
+    if args.process == "embed_sentinel1_sentinel2":
+        return _print(_embed_sentinel1_sentinel2(args), args)
     from openeo_udf_fusion.demo.sample import write_sample
 
     with TemporaryDirectory(prefix="openeo_udf_fusion_sample_") as folder:
@@ -104,6 +111,14 @@ def _scale_out(args: argparse.Namespace) -> Json:
 
     with TemporaryDirectory(prefix="openeo_udf_fusion_scene_") as folder:
         return bench.measure(Path(folder), bench.Sizes(slice_px=args.slice), _say)
+
+
+def _embed_sentinel1_sentinel2(args: argparse.Namespace) -> Json:
+    from openeo_udf_fusion.bench import embed_sentinel1_sentinel2 as bench
+
+    area_px = None if args.skip_memory else args.area
+    sizes = bench.Sizes(args.size, args.threads, args.repeats, area_px=area_px)
+    return bench.measure(sizes, _say)
 
 
 def _harmonize_modis_viirs(sample: Path, args: argparse.Namespace) -> Json:

@@ -96,7 +96,7 @@ def embed_sentinel1_sentinel2(
     card = cards.read(MODEL)
     given = _labelled(cubes.canonical(cube))
     present = cubes.sensors_in(given, card.bands)
-    arrays = {name: _observations(given, name, card.bands[name], s1_unit) for name in present}
+    arrays = {name: observations(given, name, card.bands[name], s1_unit) for name in present}
     query = _query(dates, _inner(temporal_extent, margin_days), given)
     query_days = query.astype(np.int64).astype(np.int32)
     result_layers.check_overlap(given, query, card.support_days)
@@ -152,8 +152,14 @@ def _labelled(cube: xr.DataArray) -> xr.DataArray:
     return cube.assign_coords(bands=labels)
 
 
-def _observations(cube: xr.DataArray, sensor: str, bands: Sequence[str], unit: str) -> Observations:
-    """Return the frames of a sensor in which anything is valid, in the model's unit."""
+def observations(cube: xr.DataArray, sensor: str, bands: Sequence[str], unit: str) -> Observations:
+    """Return the frames of a sensor of a canonical cube in which anything is valid, in the model's unit.
+
+    Raises
+    ------
+    InvalidCube
+        If values cannot be in the unit that was stated.
+    """
     if sensor == RADAR:
         labels = [f"{RADAR}_{band}" for band in bands]
         found = _backscatter(cube.reindex(bands=labels).values.astype(np.float32, copy=False), unit)
