@@ -14,6 +14,7 @@ REVISIT_DAYS = {RADAR: 6, OPTICAL: 5}
 CLOUDY = 0.4
 CLEAR_SCL, CLOUD_SCL = 4, 9
 FIELD_PX, PIXEL_M = 8, 10
+CHUNK_PX = 64
 INNER = ("2023-04-01", "2023-06-30")
 """90 days with both sensors' whole reach around them."""
 
@@ -37,10 +38,11 @@ def write(folder: Path, size_px: int) -> None:
     """The collections `sentinel1` and `sentinel2`, a netCDF file each."""
     for sensor, cube in cubes_of(size_px).items():
         stored = xr.Dataset({str(label): cube.sel(bands=label, drop=True) for label in cube["bands"].values})
-        packed = {"dtype": "int16", "scale_factor": 1e-4, "_FillValue": -32768, "zlib": True, "complevel": 1}
-        encoding = {str(name): packed for name in stored.data_vars if name != "s2_SCL"}
-        if "s2_SCL" in stored:
-            encoding["s2_SCL"] = {"dtype": "uint8", "_FillValue": 0, "zlib": True, "complevel": 1}
+        side = min(CHUNK_PX, size_px)
+        common = {"zlib": True, "complevel": 1, "chunksizes": (cube.sizes["t"], side, side)}
+        packed = {"dtype": "int16", "scale_factor": 1e-4, "_FillValue": -32768, **common}
+        flags = {"dtype": "uint8", "_FillValue": 0, **common}
+        encoding = {str(name): flags if name == "s2_SCL" else packed for name in stored.data_vars}
         stored.attrs["crs"] = "EPSG:32632"
         stored.to_netcdf(folder / f"sentinel{sensor[1]}.nc", encoding=encoding)
 

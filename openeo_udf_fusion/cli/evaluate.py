@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from openeo_udf_fusion.cli import evaluate_s1s2
 from openeo_udf_fusion.jsontypes import Json
 
 
@@ -43,6 +44,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     extent.add_argument(
         "--quick", action="store_true", help="a few pixels and gaps: whether it works, no more"
     )
+    evaluate_s1s2.add_options(parser)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print one JSON object with all the numbers")
     output.add_argument("--markdown", action="store_true", help="print the tables of the README")
@@ -55,8 +57,12 @@ def run(args: argparse.Namespace) -> int:
 
 def run_satfusenet(args: argparse.Namespace) -> int:
     """Evaluate SatFuseNet."""
+    from openeo_udf_fusion.errors import InvalidParameter
     from openeo_udf_fusion.evaluation import markdown, networks, satfusenet, summary
 
+    part = evaluate_s1s2.chosen(args)
+    if part:
+        raise InvalidParameter(f"--{part} is for s1s2_embedding; satfusenet has no such part")
     settings = satfusenet.QUICK if args.quick else satfusenet.Settings()
     trained = networks.given(args.weights) if args.weights else None
     result = satfusenet.evaluate(args.data, settings, command(args), narrator(), trained)
@@ -81,6 +87,9 @@ def run_embedding(args: argparse.Namespace) -> int:
     from openeo_udf_fusion.models import cards, weights
     from openeo_udf_fusion.training import s1s2_card
 
+    part = evaluate_s1s2.chosen(args)
+    if part:
+        return evaluate_s1s2.run_part(args, part, command(args), narrator())
     if args.report or args.markdown:
         raise InvalidParameter("s1s2_embedding has no --report or --markdown; take --json, or neither")
     folder = args.weights or cards.FOLDER
