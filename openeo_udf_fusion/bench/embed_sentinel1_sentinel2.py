@@ -201,11 +201,11 @@ def centre_features(
     ready = standardise(values, valid, model.config.sensor(sensor))
     features, share = model.model.encoder(sensor).frame(ready, valid)
     middle = model.config.margin_px
-    by_frame = [
+    raw, features, share = (
         part[..., middle, middle].unflatten(0, (-1, len(days))).transpose(0, 1)
         for part in (ready, features, share)
-    ]
-    return Features(*by_frame, days)
+    )
+    return Features(raw, features, share, days)
 
 
 def flops_per_pixel_date(model: Embedder) -> float:

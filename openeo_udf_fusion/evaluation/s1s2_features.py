@@ -26,8 +26,8 @@ STEP_DAYS = 15
 BLOCK_PX = 16
 """Side of the blocks that a split in space keeps together: a field lies in few of them."""
 FOLDS = 4
-BUFFER_PX = 4
-"""What is held out is at least so far from what is learned from: half the network's own view is farther."""
+BUFFER_PX = 7
+"""What is held out is farther from what is learned from: so far a code looks around its pixel."""
 RIDGE = 1.0
 NEIGHBOURS = 10
 RADAR_REACH_DAYS = 12
@@ -145,7 +145,7 @@ def rows(values: NDArray[np.float32]) -> Floats:
     """(t, m, y, x) as standardised (y x, t m); what is missing is the mean."""
     flat = values.reshape(-1, values.shape[2] * values.shape[3]).T.astype(np.float64)
     centre, spread = np.nanmean(flat, 0), np.nanstd(flat, 0)
-    return np.nan_to_num((flat - centre) / np.where(spread > 0, spread, 1))
+    return np.asarray(np.nan_to_num((flat - centre) / np.where(spread > 0, spread, 1)), np.float64)
 
 
 def on_the_line(series: Observations, days: Days) -> NDArray[np.float32]:
@@ -191,7 +191,7 @@ def apart_from(held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels (y, x) that are farther than the buffer from all that are held out."""
     near = np.pad(held_out, BUFFER_PX)
     window = np.lib.stride_tricks.sliding_window_view(near, (2 * BUFFER_PX + 1, 2 * BUFFER_PX + 1))
-    return ~window.any((2, 3))
+    return np.logical_not(window.any((2, 3)))
 
 
 def probe(features: Floats, labels: NDArray[np.int64]) -> Json:
@@ -299,8 +299,8 @@ def lines(result: Json) -> str:
     ]
     for row, near in zip(result["probe"], result["neighbours"], strict=True):
         table.append(
-            f"{row['labels']:6}  {row['features']:28}  {row['accuracy']:8.3f}  {row['balanced_accuracy']:8.3f}  "
-            f"{near['same_label']:.3f} ({near['by_chance']:.3f})"
+            f"{row['labels']:6}  {row['features']:28}  {row['accuracy']:8.3f}  "
+            f"{row['balanced_accuracy']:8.3f}  {near['same_label']:.3f} ({near['by_chance']:.3f})"
         )
     steps = ", ".join(f"{name} {size:.3f}" for name, size in result["smoothness"]["step"].items())
     return "\n".join(

@@ -129,7 +129,8 @@ def features_of(
     """Features (n, m) of the pixel in the middle, for windows that end with the days."""
     near = around_the_middle(observed, embedder.config.margin_px)
     wanted = days[:, None] - np.arange(WINDOW_DAYS - STEP_DAYS, -1, -STEP_DAYS, dtype=np.int32)
-    asked, place = np.unique(wanted, return_inverse=True)
+    distinct, place = np.unique(wanted, return_inverse=True)
+    asked = distinct.astype(np.int32)
     y, x = (size // 2 for size in next(iter(near.values())).values.shape[2:])
     alone = {
         sensor: Observations(
@@ -207,7 +208,7 @@ def ridge(known: Doubles, gpp: Doubles, asked: Doubles, penalty: float) -> Doubl
     x = (known - centre) / scale
     gram = x.T @ x / len(x) + penalty * np.eye(x.shape[1])
     weight = np.linalg.solve(gram, x.T @ (gpp - gpp.mean()) / len(x))
-    return np.maximum((asked - centre) / scale @ weight + gpp.mean(), 0)
+    return np.asarray(np.maximum((asked - centre) / scale @ weight + gpp.mean(), 0), np.float64)
 
 
 def score(guess: Doubles, gpp: Doubles, site: NDArray[np.int64]) -> Json:

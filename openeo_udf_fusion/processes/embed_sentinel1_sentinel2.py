@@ -142,14 +142,17 @@ def _codes(card: cards.Card) -> list[str]:
 def _labelled(cube: xr.DataArray) -> xr.DataArray:
     """Take a bare `B04` for Sentinel-2's: no other sensor here has such a band."""
     names = [str(name) for name in cube["bands"].values]
-    labels = [name if sensors.band_of(name) else sensors.canonical_label(name, OPTICAL) for name in names]
-    labels = [label or name for label, name in zip(labels, names, strict=True)]
+    labels = [name if sensors.band_of(name) else _of_optical(name) for name in names]
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
         raise InvalidCube(
             f"each band may appear once, the cube repeats {repeated}; rename or drop one of them"
         )
     return cube.assign_coords(bands=labels)
+
+
+def _of_optical(name: str) -> str:
+    return sensors.canonical_label(name, OPTICAL) or name
 
 
 def observations(cube: xr.DataArray, sensor: str, bands: Sequence[str], unit: str) -> Observations:
@@ -278,7 +281,11 @@ def _embedded(
     layers: Layers = {f"e{number}": code[:, number] for number in range(code.shape[1])}
     if reconstruct:
         # What is drawn again is what a reader of the stored numbers can draw.
-        drawn = model.draw(whole / LEVELS, OPTICAL) if encoding == "int8" else found.reconstruction[OPTICAL]
+        drawn = (
+            model.draw(whole / np.float32(LEVELS), OPTICAL)
+            if encoding == "int8"
+            else found.reconstruction[OPTICAL]
+        )
         for place, band in enumerate(model.config.sensor(OPTICAL).bands):
             layers |= {band: drawn[:, place], f"{band}_sigma": found.sigma[OPTICAL][:, place]}
     away = found.days_to_observation
@@ -333,7 +340,7 @@ def _band_attributes(band: str, card: cards.Card, parameters: Json, bands: Seque
         "standard_name": "surface_bidirectional_reflectance",
         "units": "1",
     }
-    about = result_layers.band_attributes(band, described, bands)
-    if "ancillary_variables" in about:
-        about["ancillary_variables"] = about["ancillary_variables"].replace("provenance", "validity")
-    return about
+    drawn = result_layers.band_attributes(band, described, bands)
+    if "ancillary_variables" in drawn:
+        drawn["ancillary_variables"] = drawn["ancillary_variables"].replace("provenance", "validity")
+    return drawn

@@ -45,3 +45,16 @@ def test_the_table_has_a_row_for_each_filler(command):
     for method in ("linear", "whittaker", "seasonal", "fluxneteo"):
         assert f"series/s, {method}\n" in done.stdout
     assert "whittaker-eilers" in done.stdout
+
+
+def test_the_embedding_is_measured_beside_patch_by_patch(command, monkeypatch):
+    from openeo_udf_fusion.bench import embed_sentinel1_sentinel2 as bench
+
+    monkeypatch.setattr(bench, "MATMUL_SIZE", 200)
+    monkeypatch.setattr(bench, "COUNTED_PX", 8)
+    size = ("--size", 16, "--repeats", 1, "--threads", 1, "--skip-memory")
+    done = command("bench", "embed_sentinel1_sentinel2", "--json", *size)
+    results = json.loads(done.stdout)
+    assert done.status == 0
+    assert results["times_patchwise"] > 1
+    assert {"pixel_dates_per_s", "patchwise_pixel_dates_per_s", "gflops", "matmul_gflops"} <= set(results)

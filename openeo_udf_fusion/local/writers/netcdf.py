@@ -59,7 +59,7 @@ class NetcdfSink:
             if name in self._file.variables:
                 return
             stored = packing(self._template, name)
-            variable = self._file.createVariable(
+            variable = self._file.createVariable(  # type: ignore[type-var]
                 name,
                 stored.dtype,
                 dimensions(self._template),
