@@ -70,6 +70,14 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="the same at addresses of this machine and its network",
     )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="change one limit of requests, graphs or users, jobs_per_user=50 say; repeatable; a wrong name "
+        "lists them all",
+    )
 
 
 def _add_operation(parser: argparse.ArgumentParser) -> None:
@@ -144,6 +152,7 @@ def run(args: argparse.Namespace) -> int:
     from openeo_udf_fusion.local import executor as local_executor
     from openeo_udf_fusion.local.server import logs
     from openeo_udf_fusion.local.server.executors import Scaled
+    from openeo_udf_fusion.local.server.limits import parse_limits
     from openeo_udf_fusion.local.server.serving import serve
     from openeo_udf_fusion.local.server.settings import Settings
     from openeo_udf_fusion.local.udf.confinement import server_confinement
@@ -163,6 +172,7 @@ def run(args: argparse.Namespace) -> int:
         token_lifetime_s=args.token_lifetime * 3600,
         namespaces=tuple(args.allow_namespace),
         private_namespaces=tuple(args.allow_private_namespace),
+        limits=parse_limits(args.limit),
         udf=server_confinement(args.udf_memory, args.udf_timeout, tuple(args.udf_wrapper)),
         keep_jobs_s=None if args.keep_jobs is None else args.keep_jobs * 86_400,
         disk_quota_bytes=args.disk_quota,

@@ -129,3 +129,9 @@ def test_serve_refuses_what_is_no_url(typed, tmp_path, capsys, option):
     arguments = ["--state", str(tmp_path / "state"), "--port", "0", option, "definitions.example"]
     assert main(["serve", "--data", str(tmp_path), *arguments]) == 1
     assert "no http or https URL" in capsys.readouterr().err
+
+
+def test_serve_takes_limits(typed, tmp_path, capsys):
+    arguments = ["--state", str(tmp_path / "state"), "--port", "0", "--limit", "jobs=1"]
+    assert main(["serve", "--data", str(tmp_path), *arguments]) == 1
+    assert "jobs_per_user" in capsys.readouterr().err

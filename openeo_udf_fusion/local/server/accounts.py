@@ -143,7 +143,7 @@ def read_accounts(path: Path) -> dict[str, str]:
     try:
         # The file that was opened is the one that is looked at.
         with path.open(encoding="utf-8") as file:
-            _require_private(path, os.fstat(file.fileno()).st_mode)
+            _require_private(path, os.fstat(file.fileno()))
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
@@ -176,11 +176,15 @@ def _account(line: str, where: str) -> tuple[str, str]:
     return user, hashed
 
 
-def _require_private(path: Path, mode: int) -> None:
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+def _require_private(path: Path, found: os.stat_result) -> None:
+    # A file of somebody else's (root's, the service manager's) is readable by way of a group or an access
+    # list, which shows as the group's right.
+    granted = stat.S_IRWXU if found.st_uid == os.geteuid() else stat.S_IRWXU | stat.S_IRGRP
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & ~granted & 0o777:
         raise InvalidParameter(
-            f"others than its owner may read or write the file of accounts {path} (mode "
-            f"{stat.S_IMODE(mode):04o}); run: chmod 600 {path}"
+            f"others than its owner may read or write the file of accounts {path} (mode {mode:04o}); run: "
+            f"chmod 600 {path}"
         )
 
 

@@ -1,7 +1,10 @@
 """What one request, and one user, may take of the server."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 
+from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.graph_limits import GraphLimits
 
 
@@ -48,3 +51,47 @@ class Limits:
     login_failures: int = 20
     login_window_s: float = 300.0
     graph: GraphLimits = field(default_factory=GraphLimits)
+
+
+def parse_limits(texts: Iterable[str]) -> Limits:
+    """The limits with some changed, by texts such as `jobs_per_user=50` and `graph.nodes=2000`.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no such limit, or it is no number above 0 (a whole one where the limit counts).
+    """
+    limits = Limits()
+    for text in texts:
+        name, _, number = text.partition("=")
+        known = _numbers(limits)
+        if name not in known:
+            raise InvalidParameter(f"there is no limit {name!r}; there are {', '.join(known)}")
+        change: Json = {name.removeprefix("graph."): _above_zero(text, number, type(known[name]))}
+        if name in change:
+            limits = replace(limits, **change)
+        else:
+            limits = replace(limits, graph=replace(limits.graph, **change))
+    if limits.graph.depth > GraphLimits().depth:
+        raise InvalidParameter(
+            f"graph.depth is at most {GraphLimits().depth}, got {limits.graph.depth}: deeper graphs would "
+            "exhaust the stack of whoever walks through them"
+        )
+    return limits
+
+
+def _numbers(limits: Limits) -> dict[str, int | float]:
+    own = asdict(limits)
+    graph = own.pop("graph")
+    return own | {f"graph.{name}": number for name, number in graph.items()}
+
+
+def _above_zero(text: str, number: str, kind: type[int | float]) -> float:
+    try:
+        value = kind(number)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        wanted = "a whole number" if kind is int else "a number"
+        raise InvalidParameter(f"a limit is {wanted} above 0, got {text!r}")
+    return value

@@ -76,6 +76,19 @@ def test_a_private_file_is_read(users_file, hashes, mode):
     assert read_accounts(users_file) == hashes
 
 
+@pytest.mark.parametrize(("mode", "read"), [(0o640, True), (0o440, True), (0o660, False), (0o644, False)])
+def test_a_file_of_roots_may_be_readable_by_the_servers_group(users_file, hashes, monkeypatch, mode, read):
+    """As a service manager hands it over."""
+    users_file.chmod(mode)
+    owner = users_file.stat().st_uid
+    monkeypatch.setattr(accounts.os, "geteuid", lambda: owner + 1)
+    if read:
+        assert read_accounts(users_file) == hashes
+    else:
+        with pytest.raises(InvalidParameter, match="chmod 600"):
+            read_accounts(users_file)
+
+
 @pytest.mark.parametrize(
     "line",
     [
