@@ -215,7 +215,7 @@ def _run_on_workers(folder: Path, sizes: Sizes, count: int) -> tuple[Json, dict[
     with _cluster(folder / f"dask{count}", count) as (address, processes):
         where = ["--scheduler", address]
         # The first tiles of a worker pay for its imports.
-        warm_up = min(sizes.slice_px, 4 * sizes.tile_px)
+        warm_up = min(sizes.slice_px, 2 * sizes.tile_px)
         _command(_run_command(folder, sizes, side_px=warm_up, more=where), _environment())
         peaks = Peaks(processes)
         done = _command(_run_command(folder, sizes, more=where), _environment(), peaks)

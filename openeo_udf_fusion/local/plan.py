@@ -175,7 +175,7 @@ def _described(
             f"A worker computes {speed.pixels_per_s:,.0f} pixels/s ({speed.source}); the workers share no "
             "cores, and read as fast as they compute.",
             f"A worker holds {_bytes(base)} before its first tile, as this process does, and with one "
-            f"{COPIES} times its input and output, or {_bytes(most)}, which is the most that this process took.",
+            f"{COPIES} times its input and output, or {_bytes(most)}, the most that this process took.",
             *(["What UDFs return could not be found out without data."] if probe is None else []),
         ],
     }

@@ -1,10 +1,17 @@
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 import xarray as xr
 
 import openeo_udf_fusion
+from openeo_udf_fusion.bench.memory import MIB, high_water
 from openeo_udf_fusion.errors import (
     Cancelled,
     ClusterUnavailable,
@@ -21,7 +28,9 @@ from openeo_udf_fusion.local.regions import Box
 from openeo_udf_fusion.local.tiling import FIRST
 from openeo_udf_fusion.local.udf.confinement import Confinement
 from tests.local.clusters import counts, dask_cluster, run, same_bytes, traced, until
-from tests.local.graphs import load, make_cube, node, of, process, store, workspace
+from tests.local.graphs import callback, given, load, make_cube, node, of, process, store, workspace
+
+MEAN = callback(m=node("mean", data=given("data")))
 
 KILLS_ITS_WORKER_ONCE = (
     "import os, signal\n"
@@ -100,6 +109,7 @@ def test_a_killed_worker_costs_its_tile_alone(two, folder, calls, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_tile_that_kills_every_worker_is_given_up(two, folder, calls, tmp_path):
     with pytest.raises(WorkersLost, match="3 workers died"):
         run(traced(calls, KILLS_EVERY_WORKER), folder, tmp_path / "r.nc", cluster=two)
@@ -297,3 +307,35 @@ def test_a_tile_that_processes_died_over_is_given_up_after_its_retries(noted):
     assert "row 6, column 6" in str(error)
     # Another tile is none the worse for it.
     assert ask(ledger, token, Box(6, 12, 0, 6)).error is None
+
+
+# --- memory
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_memory_of_nobody_grows_with_the_area(tmp_path):
+    """Client, scheduler and workers, each in fresh processes for each area."""
+    peaks = {}
+    for side in (512, 1024):
+        folder = tmp_path / str(side)
+        (folder / "data").mkdir(parents=True)
+        store(make_cube(side, side, dates=12), folder / "data", "demo")
+        month = node("aggregate_temporal_period", data=of("a"), period="month", reducer=MEAN)
+        graph = process(a=load("demo"), month=month)
+        (folder / "process.json").write_text(json.dumps(graph | {"id": "month", "parameters": []}))
+        with dask_cluster(folder, [[], []]) as (address, processes):
+            command = [sys.executable, "-m", "openeo_udf_fusion.cli.main", "run", folder / "process.json"]
+            where = ["--data", folder / "data", "-o", folder / "out.zarr", "--scheduler", address]
+            client = subprocess.Popen([*map(str, command), *map(str, where), "--tile-px", "128"])
+            watched = [*processes, client]
+            peaks[side] = [0.0] * len(watched)
+            while client.poll() is None:
+                now = [high_water(psutil.Process(one.pid)) / MIB for one in watched]
+                peaks[side] = [max(pair) for pair in zip(peaks[side], now, strict=True)]
+                time.sleep(0.02)
+            assert client.returncode == 0
+    # Four times the area is 144 MiB more of input.
+    for small, large in zip(peaks[512], peaks[1024], strict=True):
+        assert large < small + 40, f"MiB of scheduler, workers, client for 512 and 1024 px a side: {peaks}"
