@@ -80,6 +80,18 @@ def with_overlap(value):
     }
 
 
+def with_null(document: dict) -> dict:
+    """A copy in which the metadata of a process may be null.
+
+    A process graph with metadata says so of these, and then takes it back by the schema that it extends.
+    """
+    lenient = copy.deepcopy(document)
+    properties = lenient["components"]["schemas"]["process"]["properties"]
+    for name in ("id", "summary", "description", "parameters", "returns"):
+        properties[name] = {"allOf": [properties[name]], "nullable": True}
+    return lenient
+
+
 def as_json_schema(value):
     """OpenAPI 3.0 to JSON Schema: overlapping alternatives, and `nullable` as a type."""
     return _nullable(with_overlap(value))

@@ -163,7 +163,7 @@ class Parameter(Body):
 class Returns(Body):
     """What a process returns."""
 
-    description: str | None = None
+    description: str = ""
     parameter_schema: Annotated[Schema | Several[Schema], Field(alias="schema")]
 
 
@@ -196,7 +196,7 @@ class Process(Body):
     """A process graph, with or without metadata."""
 
     process_graph: Annotated[dict[str, Node], Field(min_length=1)]
-    id: str | None = None
+    id: ProcessId | None = None
     summary: str | None = None
     description: str | None = None
     parameters: list[Parameter] | None = None
