@@ -15,6 +15,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
 )
 from starlette.requests import ClientDisconnect
@@ -240,6 +241,13 @@ class JobUpdate(Body):
     budget: Budget | None = None
     log_level: LogLevel | None = None
     job_options: Json | None = None
+
+    @field_validator("process", "log_level")
+    @classmethod
+    def _require(cls, value: Kind | None) -> Kind:
+        if value is None:
+            raise ValueError("a job always has one; send another, or leave it out")
+        return value
 
 
 AnyBody = TypeVar("AnyBody", bound=Body)

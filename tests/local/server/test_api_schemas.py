@@ -183,6 +183,13 @@ def test_metadata_that_the_api_has_no_schema_for_is_refused(client, graph, metad
     assert (response.status_code, response.json()["code"]) == (400, "RequestInvalid")
 
 
+@pytest.mark.parametrize("name", ["process", "log_level"])
+def test_a_job_keeps_its_process_and_its_log_level(client, name):
+    job = client.create("one")
+    response = client("PATCH", f"/jobs/{job}", json={name: None})
+    assert (response.status_code, response.json()["code"]) == (400, "RequestInvalid")
+
+
 def test_null_is_taken_for_not_given(client, graph, problems):
     unknown = dict.fromkeys(("id", "summary", "description", "parameters", "returns"))
     callback = {"process_graph": CALLBACK, "parameters": None, "description": None}
