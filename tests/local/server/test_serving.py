@@ -85,19 +85,6 @@ def test_a_full_disk_is_an_error_of_the_job_and_leaves_nothing(full_disk, format
     assert not list((state / "scratch").iterdir())
 
 
-def test_a_job_whose_server_was_killed_says_so(full_disk, data):
-    connection, state, process = full_disk
-    job = connection.load_collection("modis").apply(openeo.UDF(SLOW)).create_job(out_format="netCDF").start()
-    while job.status() != "running":
-        pass
-    process.kill()
-    process.wait()
-    with backend(data, state=state) as url:
-        job = openeo.connect(url).job(job.job_id)
-        assert job.status() == "error"
-        assert "start it again" in job.logs()[-1]["message"]
-
-
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--user", "ada"], ["--data", "/nowhere"]])
 def test_what_would_be_unsafe_or_useless_does_not_start(data, tmp_path, options):
     parser = argparse.ArgumentParser()
