@@ -79,6 +79,7 @@ def test_training_anew_takes_the_graph_off_the_card(tiny, trained, ready_made):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_shipped_network_can_be_exported_anew(tmp_path, capfd):
     done = onnx_export.export_model("satfusenet", cards.FOLDER, tmp_path)
     assert done.difference < 1e-4
