@@ -20,6 +20,7 @@ from openeo_udf_fusion.local import backend
 SERVE = "import argparse, sys; from openeo_udf_fusion.cli import serve; p = argparse.ArgumentParser(); "
 SERVE += "serve.add_parser(p.add_subparsers()); sys.exit(serve.run(p.parse_args(['serve', *sys.argv[1:]])))"
 
+
 @contextlib.contextmanager
 def serving(data: Path, state: Path, *options: str, **settings):
     """Run the command on a free port; yields its URL and the process."""
