@@ -88,7 +88,7 @@ def self_test(cube: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
     Raises
     ------
-    MissingRuntime, CorruptWeights
+    UnmetRequirement, CorruptWeights
         Nothing runs the network there, or its weights are damaged.
     InvalidCube
         The cube has no dates or no bands.
@@ -127,7 +127,7 @@ def report() -> Report:
 
     Raises
     ------
-    MissingRuntime, CorruptWeights
+    UnmetRequirement, CorruptWeights
         Nothing runs the network there, or its weights are damaged.
     """
     card, model = cards.read(MODEL), weights.load(MODEL)
