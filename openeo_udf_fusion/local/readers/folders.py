@@ -32,7 +32,7 @@ def confined(path: Path, root: Path) -> Path:
 
 
 def confined_store(store: Path, root: Path) -> None:
-    """Raise ForbiddenPath where a link inside a Zarr store leads out of `root`: its library opens any file."""
+    """Raise ForbiddenPath where a link in a Zarr store leads out of `root`: its library opens any file."""
     for folder, folders, files in os.walk(store):
         for name in (*folders, *files):
             if os.path.islink(os.path.join(folder, name)):
