@@ -94,8 +94,14 @@ def _publish(backend: Backend, process: Json, public: bool, overwrite: bool, dry
     stored = backend.stored(process_id)
     if stored is None or fingerprint(stored) != fingerprint(process):
         raise BackendFailed(f"{backend.url} took {process_id!r}, but what it has now is not what was sent")
-    message = "the backend names no public URL for it" if public and namespace(stored) == "user" else ""
-    return Outcome(process_id, result, message, namespace(stored))
+    return Outcome(process_id, result, _shortfall(stored) if public else "", namespace(stored))
+
+
+def _shortfall(stored: Json) -> str:
+    """What a user should know of a process that was to be public."""
+    if not is_public(stored) and stored.get("public") is not None:
+        return "the backend keeps it private"
+    return "the backend names no public URL for it" if namespace(stored) == "user" else ""
 
 
 def _refusal(found: Standing) -> str:
@@ -104,11 +110,22 @@ def _refusal(found: Standing) -> str:
 
 
 def is_public(stored: Json | None) -> bool:
-    """Whether a stored process is visible to others, as far as the backend says."""
-    return stored is not None and (bool(stored.get("public")) or namespace(stored) != "user")
+    """Whether a stored process is visible to others: as it says, else by whether it has a public URL."""
+    if stored is None:
+        return False
+    said = stored.get("public")
+    return _canonical(stored) is not None if said is None else bool(said)
 
 
 def namespace(stored: Json | None) -> str:
-    """Return the `namespace` under which callers find a stored process."""
-    links = (stored or {}).get("links") or []
-    return next((link["href"] for link in links if link.get("rel") == "canonical"), "user")
+    """Return the `namespace` under which callers find a stored process.
+
+    The URL of a private process is of no use to others, so it is not told.
+    """
+    address = _canonical(stored) if stored is not None and is_public(stored) else None
+    return "user" if address is None else address
+
+
+def _canonical(stored: Json) -> str | None:
+    links = stored.get("links") or []
+    return next((link["href"] for link in links if link.get("rel") == "canonical"), None)

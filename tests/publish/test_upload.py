@@ -1,6 +1,7 @@
 """Publishing to the embedded server, through the openEO client: nothing of anybody else is lost."""
 
 import copy
+import json
 
 import openeo
 import pytest
@@ -11,7 +12,7 @@ from openeo_udf_fusion.publish import comparison
 from openeo_udf_fusion.publish.backend import connect
 from openeo_udf_fusion.publish.comparison import fingerprint, marked
 from openeo_udf_fusion.publish.overview import offered, on_backend
-from openeo_udf_fusion.publish.upload import namespace, publish
+from openeo_udf_fusion.publish.upload import is_public, namespace, publish
 
 pytestmark = pytest.mark.filterwarnings("ignore:Defining user-defined process")
 
@@ -96,6 +97,21 @@ def test_what_was_changed_by_hand_is_refused_and_stays(backend, colleague):
     assert colleague.user_defined_process("fill_gaps").describe()["process_graph"] == stored["process_graph"]
 
 
+def test_a_summary_edited_by_hand_is_refused_and_stays(backend, colleague):
+    results(backend)
+    stored = colleague.user_defined_process("fill_gaps").describe()
+    colleague.save_user_defined_process(
+        "fill_gaps",
+        stored["process_graph"],
+        parameters=stored["parameters"],
+        description=stored["description"],
+        summary="Only for our group: ask Ada first",
+    )
+    (outcome,) = publish(backend, [PROCESSES["fill_gaps"]])
+    assert outcome.result == "refused"
+    assert colleague.user_defined_process("fill_gaps").describe()["summary"].startswith("Only for our group")
+
+
 def test_it_is_replaced_when_told(backend, colleague):
     colleague.save_user_defined_process("fill_gaps", FOREIGN)
     assert results(backend, overwrite=True) == every("created") | {"fill_gaps": "updated"}
@@ -129,6 +145,56 @@ def test_the_public_url_is_the_namespace(fake_backend, process):
     fake_backend.answers[f"GET /process_graphs/{process['id']}"] = (200, stored)
     (outcome,) = publish(connect(fake_backend.url), [process], public=True)
     assert (outcome.result, outcome.namespace) == ("unchanged", public)
+
+
+CANONICAL = {"links": [{"rel": "canonical", "href": "https://backend.example/processes/u:ada/it"}]}
+
+
+@pytest.mark.parametrize(
+    ("stored", "public"),
+    [
+        (None, False),
+        ({}, False),
+        ({"public": True}, True),
+        ({"public": False}, False),
+        (CANONICAL, True),
+        (CANONICAL | {"public": None}, True),
+        (CANONICAL | {"public": True}, True),
+        (CANONICAL | {"public": False}, False),
+    ],
+)
+def test_what_a_backend_says_of_public_goes_before_its_links(stored, public):
+    assert is_public(stored) is public
+    assert (namespace(stored) == "user") is not (public and "links" in stored)
+
+
+def stored_as_sent(fake_backend, process, **more):
+    """The fake backend has the process in an older version; returns the bodies that it is sent."""
+    older = marked(process | {"summary": "Older"}) | more
+    fake_backend.answers |= {
+        "GET /processes": (200, {"processes": [], "links": []}),
+        f"GET /process_graphs/{process['id']}": (200, older),
+        f"PUT /process_graphs/{process['id']}": (200, {}),
+    }
+    return lambda: [json.loads(body) for request, _, body in fake_backend.sent if request.startswith("PUT")]
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_an_update_keeps_it_as_visible_as_its_owner_made_it(fake_backend, process, public):
+    sent = stored_as_sent(fake_backend, process, public=public, **CANONICAL)
+    (outcome,) = publish(connect(fake_backend.url), [process])
+    assert outcome.result == "updated"
+    assert [body["public"] for body in sent()] == [public]
+
+
+def test_a_private_one_with_a_link_is_made_public_when_told(fake_backend, process):
+    sent = stored_as_sent(fake_backend, process, public=False, **CANONICAL)
+    stored = marked(process) | {"public": False} | CANONICAL
+    fake_backend.answers[f"GET /process_graphs/{process['id']}"] = (200, stored)
+    (outcome,) = publish(connect(fake_backend.url), [process], public=True)
+    assert outcome.result == "updated"
+    assert [body["public"] for body in sent()] == [True]
+    assert "keeps it private" in outcome.message
 
 
 def test_without_links_the_namespace_is_the_user():
