@@ -7,12 +7,12 @@ import openeo
 import pytest
 
 from openeo_udf_fusion import __version__, udps
-from openeo_udf_fusion.errors import BackendFailed
+from openeo_udf_fusion.errors import BackendFailed, InvalidParameter
 from openeo_udf_fusion.publish import comparison
 from openeo_udf_fusion.publish.backend import connect
 from openeo_udf_fusion.publish.comparison import fingerprint, marked
 from openeo_udf_fusion.publish.overview import offered, on_backend
-from openeo_udf_fusion.publish.upload import is_public, namespace, publish
+from openeo_udf_fusion.publish.upload import chosen, flaws, is_public, namespace, publish, survey
 
 pytestmark = pytest.mark.filterwarnings("ignore:Defining user-defined process")
 
@@ -200,6 +200,46 @@ def test_a_private_one_with_a_link_is_made_public_when_told(fake_backend, proces
 def test_without_links_the_namespace_is_the_user():
     assert namespace(None) == namespace({}) == namespace({"links": None}) == "user"
     assert namespace({"links": [{"rel": "about", "href": "https://x.example"}]}) == "user"
+
+
+# --- what is published at all
+
+
+def test_diagnostics_are_left_out_unless_they_are_named():
+    assert PROCESSES.keys() - chosen(PROCESSES).keys() == {"self_test_cube"}
+    assert list(chosen(PROCESSES, ["self_test_cube", "fill_gaps"])) == ["fill_gaps", "self_test_cube"]
+    with pytest.raises(InvalidParameter, match=r"\['fill_gap'\].*fill_gaps_cube"):
+        chosen(PROCESSES, ["fill_gap"])
+
+
+def test_a_wrong_process_is_a_flaw(process):
+    assert flaws({process["id"]: process}) == []
+    del process["summary"]
+    assert [finding.rule for finding in flaws({process["id"]: process})] == ["schema"]
+
+
+def test_what_a_backend_lacks_is_an_obstacle(fake_backend, process):
+    fake_backend.answers["GET /processes"] = (200, {"processes": [], "links": []})
+    found = survey(connect(fake_backend.url), {process["id"]: process})
+    assert [finding.rule for finding in found.obstacles] == ["backend-processes"]
+
+
+def test_what_a_user_decides_upon_is_a_warning(fake_backend, process):
+    """Runtimes that it does not list, ids that it has, and what its validation says, stop nothing."""
+    graph = {"add": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}
+    process["process_graph"] = graph
+    listed = [{"id": "add"}, {"id": process["id"]}]
+    fake_backend.endpoints.append("POST /validation")
+    fake_backend.answers |= {
+        "GET /processes": (200, {"processes": listed, "links": []}),
+        "POST /validation": (200, {"errors": [{"code": "Odd", "message": "an open parameter"}]}),
+    }
+    found = survey(connect(fake_backend.url), {process["id"]: process})
+    assert found.obstacles == []
+    runtime, objection, predefined = found.warnings
+    assert "does not list its UDF runtimes" in runtime
+    assert "Odd: an open parameter" in objection
+    assert "predefined" in predefined
 
 
 # --- failures
