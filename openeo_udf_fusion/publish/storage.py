@@ -1,4 +1,8 @@
-"""Files that appear under their name whole, or not at all."""
+"""Files that appear under their name whole, or not at all.
+
+The local executor has helpers of its own for results; they need rasterio, which a publisher need not have, and
+keep files to their owner, while these are for a web server to read.
+"""
 
 import os
 from collections.abc import Iterator
