@@ -1,8 +1,8 @@
 """A STAC catalogue of the models, and their cards, which are items with the MLM extension.
 
-A folder that is written anywhere gets the cards beside the catalogue, with the files that they name, so that
-it is whole wherever it is served. Only `udp` in the repository links the cards where they lie: there is one of
-each then, and training a network does not change what is published.
+A folder that is written anywhere gets the cards beside the catalogue, with the files that they name, so
+that it is whole wherever it is served. Only `udp` in the repository links the cards where they lie: there is
+one of each then, and training a network does not change what is published.
 """
 
 import json
@@ -37,10 +37,16 @@ def model_files(out: Path | None = None, folder: Path = cards.FOLDER) -> dict[st
         A card names a file that is not beside it.
     """
     names = cards.names(folder)
-    if out is not None and all((out / "models" / _AT_HOME / f"{name}.json").is_file() for name in names):
+    if out is not None and _is_beside_the_sources(out, names):
         return {CATALOG: _catalog(folder, _AT_HOME)}
     beside = [item for name in names for item in _with_assets(folder / f"{name}.json")]
     return {CATALOG: _catalog(folder, "./"), **dict(beside)}
+
+
+def _is_beside_the_sources(out: Path, names: list[str]) -> bool:
+    # By files, not by where this package runs from: it may be installed, and its command run in a checkout.
+    sources = out.resolve().parent / "openeo_udf_fusion" / "models"
+    return all((sources / f"{name}.json").is_file() for name in names)
 
 
 def _catalog(folder: Path, where: str) -> bytes:

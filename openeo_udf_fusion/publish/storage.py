@@ -1,7 +1,7 @@
 """Files that appear under their name whole, or not at all.
 
-The local executor has helpers of its own for results; they need rasterio, which a publisher need not have, and
-keep files to their owner, while these are for a web server to read.
+The local executor has helpers of its own for results; they need rasterio, which a publisher need not have,
+and keep files to their owner, while these are for a web server to read.
 """
 
 import os
