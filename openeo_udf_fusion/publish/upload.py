@@ -165,14 +165,18 @@ def _publish(backend: Backend, process: Json, public: bool, overwrite: bool, dry
     stored = backend.stored(process_id)
     if stored is None or fingerprint(stored) != fingerprint(process):
         raise BackendFailed(f"{backend.url} took {process_id!r}, but what it has now is not what was sent")
-    return Outcome(process_id, result, _shortfall(stored) if public else "", namespace(stored))
+    message = "; ".join(_shortfalls(process, stored, public))
+    return Outcome(process_id, result, message, namespace(stored))
 
 
-def _shortfall(stored: Json) -> str:
-    """What a user should know of a process that was to be public."""
-    if not is_public(stored) and stored.get("public") is not None:
-        return "the backend keeps it private"
-    return "the backend names no public URL for it" if namespace(stored) == "user" else ""
+def _shortfalls(process: Json, stored: Json, public: bool) -> Iterator[str]:
+    """What a user should know of a process that was stored."""
+    if standing(process, stored).state == "changed":
+        yield "the backend rewrites its texts, so that an update will need --overwrite"
+    if public and stored.get("public") is False:
+        yield "the backend keeps it private"
+    elif public and namespace(stored) == "user":
+        yield "the backend names no public URL for it"
 
 
 def _refusal(found: Standing) -> str:

@@ -272,6 +272,19 @@ def test_a_backend_that_keeps_something_else_is_found_out(fake_backend, process)
     assert "not what was sent" in outcome.message
 
 
+def test_a_backend_that_rewrites_texts_is_told(fake_backend, process):
+    """An edit by the backend cannot be told from one by hand: better said at once than found out later."""
+    stored = marked(process) | {"summary": process["summary"].upper()}
+    fake_backend.answers |= {
+        "GET /processes": (200, {"processes": [], "links": []}),
+        f"GET /process_graphs/{process['id']}": (200, stored),
+        f"PUT /process_graphs/{process['id']}": (200, {}),
+    }
+    (outcome,) = publish(connect(fake_backend.url), [process], overwrite=True)
+    assert outcome.result == "updated"
+    assert "rewrites its texts" in outcome.message
+
+
 # --- overview
 
 
