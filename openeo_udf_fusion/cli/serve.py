@@ -159,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
 
     logs.install(args.log_format)
     password = passwords.from_environment()
-    if args.user and not password:
+    if args.user is not None and not password:
         raise InvalidParameter(
             f"--user {args.user} needs a password in the environment variable {passwords.PASSWORD_VARIABLE}"
         )
@@ -167,7 +167,7 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         args.state or default_state_folder(),
         args.user,
-        password if args.user else None,
+        None if args.user is None else password,
         users=args.users,
         token_lifetime_s=args.token_lifetime * 3600,
         namespaces=tuple(args.allow_namespace),
@@ -179,10 +179,10 @@ def run(args: argparse.Namespace) -> int:
         user_quota_bytes=args.user_quota,
     )
     open_cluster = workers.chosen(args)
-    if open_cluster is None:
+    if open_cluster is None and args.tile_px is None:
         serve(settings, args.host, args.port, local_executor)
     else:
-        with Scaled(open_cluster) as scaled:
+        with Scaled(open_cluster, args.tile_px) as scaled:
             serve(settings, args.host, args.port, scaled)
     return 0
 

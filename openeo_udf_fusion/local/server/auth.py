@@ -174,11 +174,11 @@ def account_router(authenticator: Authenticator) -> APIRouter:
 
 
 def _accounts(settings: Settings) -> Accounts | None:
+    if settings.open:
+        return None
     if settings.users is not None:
         return AccountsFile(settings.users)
-    if settings.user and settings.password:
-        return OneAccount(settings.user, settings.password)
-    return None
+    return OneAccount(*settings.account) if settings.account is not None else None
 
 
 def _known(scheme: str) -> str:

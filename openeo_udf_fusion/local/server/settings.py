@@ -48,8 +48,8 @@ class Settings:
     Raises
     ------
     InvalidParameter
-        When the data folder does not exist, only one of user and password is given, or an account and a
-        file of them.
+        When the data folder does not exist, only one of user and password is given or one of them is empty,
+        or an account and a file of them.
     """
 
     data: Path
@@ -72,19 +72,26 @@ class Settings:
             raise InvalidParameter(
                 f"the data folder {self.data} does not exist; name one that holds collections"
             )
-        if bool(self.user) != bool(self.password):
+        if (self.user is None) != (self.password is None):
             raise InvalidParameter("credentials need both a user and a password, one of them came alone")
-        if self.user and self.users is not None:
+        if self.user is not None and self.users is not None:
             raise InvalidParameter(
                 f"a server has one account (--user {self.user}) or a file of them (--users), not both"
             )
-        if self.user:
+        if self.user is not None:
             require_name(self.user)
+        if self.password == "":
+            raise InvalidParameter(f"the password of {self.user} is empty; give one, or leave the user out")
+
+    @property
+    def account(self) -> tuple[str, str] | None:
+        """User and password of the one account, if there is one."""
+        return None if self.user is None or self.password is None else (self.user, self.password)
 
     @property
     def open(self) -> bool:
         """Whether everybody who reaches the server may use it."""
-        return self.user is None and self.users is None
+        return self.account is None and self.users is None
 
 
 def is_loopback(host: str) -> bool:

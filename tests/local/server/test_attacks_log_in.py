@@ -4,13 +4,14 @@ import threading
 
 import pytest
 
-from openeo_udf_fusion.errors import TooManyRequests
-from openeo_udf_fusion.local.server import auth
+from openeo_udf_fusion.cli.main import main
+from openeo_udf_fusion.errors import InvalidParameter, TooManyRequests, Unauthenticated
+from openeo_udf_fusion.local.server import auth, logs, serving
 from openeo_udf_fusion.local.server.accounts_file import put, remove
 from openeo_udf_fusion.local.server.auth import TokenStore
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.login_throttle import PER_USER, LoginThrottle
-from openeo_udf_fusion.local.server.settings import Settings
+from openeo_udf_fusion.local.server.settings import ANONYMOUS, Settings
 
 from .conftest import PASSWORDS
 
@@ -210,3 +211,42 @@ def test_no_other_spelling_of_a_name_logs_in(ada, user):
 def test_the_refusal_does_not_say_whether_the_name_is_known(ada):
     known, unknown = ada.again().log_in("ada", "guess"), ada.again().log_in("nobody", "guess")
     assert known.json() | {"id": ""} == unknown.json() | {"id": ""}
+
+
+# --- a server that is open by mistake
+
+
+@pytest.mark.parametrize(("user", "password"), [("", None), ("", ""), ("", "pw"), ("ada", ""), (None, "")])
+def test_an_empty_name_or_password_opens_nothing(data, tmp_path, user, password):
+    """`--user "$USER_OF_THE_SERVER"` with a variable that is not set."""
+    with pytest.raises(InvalidParameter):
+        Settings(data, tmp_path, user, password)
+
+
+@pytest.mark.parametrize("password", [None, "", "the sea in June"])
+def test_an_empty_user_on_the_command_line_is_refused_before_anything_listens(
+    data, tmp_path, monkeypatch, capsys, password
+):
+    if password is not None:
+        monkeypatch.setenv("OPENEO_UDF_FUSION_PASSWORD", password)
+    served = []
+    monkeypatch.setattr(logs, "install", lambda format: None)
+    monkeypatch.setattr(serving, "serve", lambda *args: served.append(args))
+    options = ["--data", str(data), "--state", str(tmp_path / "state"), "--user", "", "--host", "0.0.0.0"]
+    assert main(["serve", *options]) != 0
+    assert "user" in capsys.readouterr().err
+    assert not served
+
+
+def test_whether_a_server_is_open_is_asked_in_one_place(data, tmp_path, users_file):
+    for settings in (
+        Settings(data, tmp_path),
+        Settings(data, tmp_path, "ada", "pw"),
+        Settings(data, tmp_path, users=users_file),
+    ):
+        authenticator = auth.Authenticator(settings)
+        if settings.open:
+            assert authenticator.check(None) == ANONYMOUS
+        else:
+            with pytest.raises(Unauthenticated):
+                authenticator.check(None)
