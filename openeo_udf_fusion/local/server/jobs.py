@@ -10,7 +10,6 @@ cancelled, deleted or started anew meanwhile are dropped.
 """
 
 import builtins
-import copy
 import logging
 import shutil
 import threading
@@ -28,9 +27,10 @@ from openeo_udf_fusion.errors import (
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import job_logs
 from openeo_udf_fusion.local.server.job_logs import timestamp
-from openeo_udf_fusion.local.server.job_records import EDITABLE, Job, Status, load_jobs, save_job
+from openeo_udf_fusion.local.server.job_records import EDITABLE, Job, Status, load_jobs, packed, save_job
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.storage import storage_failed, write_json
+from openeo_udf_fusion.local.tile_folder import remove_folder
 
 logger = logging.getLogger(__name__)
 
@@ -82,13 +82,14 @@ class JobStore:
         """
         now = timestamp()
         # 122 random bits: nobody guesses the id of another user's job.
-        job = Job(id=uuid.uuid4().hex, created=now, updated=now, owner=owner, **properties)
+        job = Job(id=uuid.uuid4().hex, created=now, updated=now, owner=owner, **packed(properties))
         with self._lock:
             most = self._limits.jobs_per_user
             if len(self.list(owner)) >= most:
                 raise StorageQuotaExceeded(f"a user may have {most} batch jobs here; delete some first")
+            self._require_room(job)
             self._store(job)
-            return copy.deepcopy(job)
+            return replace(job)
 
     def get(self, job_id: str) -> Job:
         """A copy of a job.
@@ -98,7 +99,7 @@ class JobStore:
         UnknownJob
         """
         with self._lock:
-            return copy.deepcopy(self._find(job_id))
+            return replace(self._find(job_id))
 
     def owned(self, job_id: str, owner: str) -> Job:
         """A copy of a user's job; those of other users do not exist for them.
@@ -111,10 +112,10 @@ class JobStore:
             job = self._jobs.get(job_id)
             if job is None or job.owner != owner:
                 raise _unknown(job_id)
-            return copy.deepcopy(job)
+            return replace(job)
 
     def list(self, owner: str | None = None) -> list[Job]:
-        """The jobs of a user, or all, oldest first; to be read alone: they share their process graphs."""
+        """Copies of the jobs of a user, or of all, oldest first."""
         with self._lock:
             chosen = [job for job in self._jobs.values() if owner in (None, job.owner)]
             return [replace(job) for job in sorted(chosen, key=lambda job: (job.created, job.id))]
@@ -124,13 +125,16 @@ class JobStore:
 
         Raises
         ------
-        UnknownJob, JobLocked, StorageFailed
+        UnknownJob, JobLocked, StorageQuotaExceeded, StorageFailed
         """
+        fields = packed(changes)
         with self._lock:
             job = self._find(job_id)
             if job.locked:
                 raise JobLocked(f"job {job_id} is {job.status} and cannot be changed; cancel it first")
-            self._store(replace(job, **changes, updated=timestamp()))
+            changed = replace(job, **fields, updated=timestamp())
+            self._require_room(changed)
+            self._store(changed)
 
     def delete(self, job_id: str) -> None:
         """Forget a job and its results; a run stops at its next tile.
@@ -172,7 +176,7 @@ class JobStore:
             )
             self._store(replace(fresh, status="queued", updated=timestamp()))
             shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
-            shutil.rmtree(self.tiles_folder(job_id), ignore_errors=True)
+            remove_folder(self.tiles_folder(job_id))
             return True
 
     def put_back(self, job_id: str, run: int) -> None:
@@ -181,6 +185,12 @@ class JobStore:
             if self.runs(job_id, run):
                 text = "the server is being stopped; the job goes on with its finished tiles after its start"
                 self.log(job_id, run, "info", text)
+                self._adopt(replace(self._jobs[job_id], status="queued", updated=timestamp()))
+
+    def wait(self, job_id: str, run: int) -> None:
+        """Queue a run again that could not begin; it is no mark against the job."""
+        with self._lock:
+            if self.runs(job_id, run):
                 self._adopt(replace(self._jobs[job_id], status="queued", updated=timestamp()))
 
     def interrupt(self, job_id: str, run: int, reason: str) -> bool:
@@ -277,7 +287,7 @@ class JobStore:
             if job is None:
                 shutil.rmtree(self._folder / job_id, ignore_errors=True)  # it was deleted while it ran
             elif job.run != run or job.status != "queued":
-                shutil.rmtree(self.tiles_folder(job_id), ignore_errors=True)
+                remove_folder(self.tiles_folder(job_id))
 
     # --- logs and files
 
@@ -334,6 +344,15 @@ class JobStore:
         most = self._limits.queued_per_user
         if sum(job.locked for job in self._jobs.values() if job.owner == owner) >= most:
             raise TooManyRequests(f"a user may have {most} jobs queued or running here; wait for one to end")
+
+    def _require_room(self, new: Job) -> None:
+        most = self._limits.job_bytes_per_user
+        others = [job for job in self._jobs.values() if job.owner == new.owner and job.id != new.id]
+        if new.size + sum(job.size for job in others) > most:
+            raise StorageQuotaExceeded(
+                f"the processes and texts of a user's batch jobs may take {most} bytes here together; delete "
+                "some jobs first, or put large values into a file or package"
+            )
 
     def _bequeath(self, heir: str | None) -> None:
         orphans = [job for job in self._jobs.values() if not job.owner]

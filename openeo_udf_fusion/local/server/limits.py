@@ -26,6 +26,9 @@ class Limits:
         Processes that a user may store, and the bytes of their JSON together (400 StorageQuotaExceeded).
     jobs_per_user : int
         Jobs that a user may have, whatever their state (400 StorageQuotaExceeded).
+    job_bytes_per_user : int
+        Bytes of the processes, options and texts of a user's jobs together; the server keeps them in memory
+        (400 StorageQuotaExceeded).
     queued_per_user : int
         Jobs of a user that may wait or run at a time (429 TooManyRequests).
     synchronous_per_user : int
@@ -46,6 +49,7 @@ class Limits:
     processes_per_user: int = 500
     process_bytes_per_user: int = 100 * 2**20
     jobs_per_user: int = 1000
+    job_bytes_per_user: int = 100 * 2**20
     queued_per_user: int = 100
     synchronous_per_user: int = 8
     login_failures: int = 20

@@ -153,7 +153,8 @@ def test_a_deep_body_is_refused(tight, path, open_, close, depth):
     method = "PUT" if path.endswith("/p") else "POST"
     refused = tight(method, path, data=body, headers={"Content-Type": "application/json"})
     assert (refused.status_code, refused.json()["code"]) == (400, "RequestInvalid")
-    assert "30 levels" in refused.json()["message"] or "not JSON" in refused.json()["message"]
+    reasons = ("30 levels", "not JSON", "2000 values")
+    assert any(reason in refused.json()["message"] for reason in reasons)
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "9" * 5000])
