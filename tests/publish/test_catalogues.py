@@ -1,10 +1,13 @@
 """What catalogues get is checked by their schemas; each planted fault is found, and nothing else."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
 from openeo_udf_fusion.models import cards
+from openeo_udf_fusion.publish import catalogues
 from openeo_udf_fusion.publish.catalogues import built, catalogue_problems, written
 from openeo_udf_fusion.publish.files import published_files, write
 from openeo_udf_fusion.publish.model_catalog import CATALOG
@@ -27,6 +30,15 @@ def spoilt(files, name, spoil):
     document = json.loads(files[name])
     spoil(document)
     return files | {name: json.dumps(document).encode()}
+
+
+def test_the_schemas_are_as_their_authors_wrote_them():
+    """Each is named with its source and the first digits of its SHA-256, so that a change here is seen."""
+    folder = Path(catalogues.__file__).parent / "catalogue_schemas"
+    rows = [line.split("|") for line in (folder / "README.md").read_text().splitlines() if ".json |" in line]
+    stated = {row[1].strip(): row[5].strip() for row in rows}
+    there = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in folder.glob("*.json")}
+    assert stated == there
 
 
 def test_nothing_is_wrong_with_what_is_published(published, repository, tmp_path):
