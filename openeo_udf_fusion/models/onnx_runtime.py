@@ -16,7 +16,7 @@ ERRORS_ONLY = 3
 
 
 class OnnxNetwork:
-    """A network as an ONNX graph, `models.onnx_export`; see `series.Network`.
+    """A network as an ONNX graph, exported by `training.onnx_graph`; see `series.Network`.
 
     Parameters
     ----------

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from openeo_udf_fusion.models.calibrated import CalibratedNetwork
 from openeo_udf_fusion.models.calibration import Calibration
 from openeo_udf_fusion.models.satfusenet import Grid, SatFuseNet
 from openeo_udf_fusion.models.series import Daily, Outcome, Precision, Runtime
 from openeo_udf_fusion.models.threads import side_by_side
-from openeo_udf_fusion.models.trusted import Trusted
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class TorchNetwork:
         self.device = torch.device(device)
         self.model = model.to(device).eval()
         self.calibration = calibration.to(self.device) if calibration else None
-        self.trusted = Trusted(self.model, self.calibration, precision)
+        self.calibrated = CalibratedNetwork(self.model, self.calibration, precision)
         self.runtime = Runtime("torch", torch.__version__, device, precision)
         config = model.config
         self.bands: Mapping[str, tuple[str, ...]] = {"modis": config.modis, "viirs": config.viirs}
@@ -68,8 +68,8 @@ class TorchNetwork:
         }
         query, wanted = (torch.from_numpy(part).to(self.device) for part in (positions, deviations))
         with torch.inference_mode():
-            latents = self.trusted.encode(there, torch.tensor([first_day], device=self.device))
-            values, sigma = self.trusted.decode(latents, there, query, target, wanted)
+            latents = self.calibrated.encode(there, torch.tensor([first_day], device=self.device))
+            values, sigma = self.calibrated.decode(latents, there, query, target, wanted)
             return Outcome(*(part.cpu().numpy() for part in (values, sigma, latents.strangeness)))
 
     def side_by_side(self, function: Callable[[T], None], items: Iterable[T]) -> None:
