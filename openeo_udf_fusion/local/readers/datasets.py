@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from openeo_udf_fusion.errors import InvalidCollection
+from openeo_udf_fusion.errors import ForbiddenPath, InvalidCollection
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.grids import WGS84, Grid, parse_crs, regular_axis
 from openeo_udf_fusion.local.readers.bandnames import (
@@ -26,8 +26,9 @@ from openeo_udf_fusion.local.readers.bandnames import (
     sensor_of,
 )
 from openeo_udf_fusion.local.readers.dates import as_dates, date_in_path
-from openeo_udf_fusion.local.readers.folders import is_zarr
+from openeo_udf_fusion.local.readers.folders import is_zarr, reason_of
 from openeo_udf_fusion.local.readers.layers import Indices, Layer
+from openeo_udf_fusion.local.readers.references import require_self_contained
 
 _TIME = ("t", "time", "timestamp", "datetime", "date")
 _Y = ("y", "lat", "latitude", "northing", "ydim")
@@ -68,7 +69,8 @@ class VariableReader:
         try:
             values: NDArray[np.generic] = variable.isel(key).transpose(*order).values
         except (OSError, RuntimeError, ValueError) as error:  # a damaged chunk
-            raise InvalidCollection(f"{self.path.name} cannot be read: {error}; is it complete?") from error
+            reason = reason_of(error, self.path)
+            raise InvalidCollection(f"{self.path.name} cannot be read: {reason}; is it complete?") from error
         if self.unsigned:
             values = values.view(f"u{values.dtype.itemsize}")
         return values if time is not None else np.broadcast_to(values, (len(steps), *values.shape))
@@ -81,12 +83,16 @@ def open_dataset(path: Path) -> xr.Dataset:
     ------
     InvalidCollection
         The file cannot be read.
+    ForbiddenPath
+        It has values in another file.
     """
     try:
         return _open(path, path.stat().st_mtime_ns)
+    except ForbiddenPath:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise InvalidCollection(
-            f"{path.name} cannot be read: {error}; repair it or take it out of the folder"
+            f"{path.name} cannot be read: {reason_of(error, path)}; repair it or take it out of the folder"
         ) from error
 
 
@@ -120,6 +126,8 @@ def dataset_layers(path: Path, context: Context) -> list[Layer]:
 def _open(path: Path, changed_ns: int) -> xr.Dataset:
     """`changed_ns` makes a rewritten file another key."""
     engine = "zarr" if is_zarr(path) else "netcdf4"
+    if engine == "netcdf4":
+        require_self_contained(path)
     return xr.open_dataset(path, engine=engine, mask_and_scale=False, decode_timedelta=False, cache=False)
 
 

@@ -44,6 +44,11 @@ def is_inside(path: Path, root: Path) -> bool:
     return path.resolve().is_relative_to(root.resolve())
 
 
+def reason_of(error: Exception, path: Path) -> str:
+    """What a library says of a file, without the folders above it: users need not know them."""
+    return str(error).replace(str(path), path.name)
+
+
 def is_netcdf(path: Path) -> bool:
     """Whether the name says netCDF."""
     return path.suffix.lower() in NETCDF_SUFFIXES
