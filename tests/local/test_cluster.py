@@ -25,6 +25,7 @@ from openeo_udf_fusion.local import executor, tile_worker
 from openeo_udf_fusion.local.cluster import connected, local_workers, parse_resources
 from openeo_udf_fusion.local.ledger import Ledger
 from openeo_udf_fusion.local.regions import Box
+from openeo_udf_fusion.local.tile_folder import TileFolder
 from openeo_udf_fusion.local.tiling import FIRST
 from openeo_udf_fusion.local.udf.confinement import Confinement
 from tests.local.clusters import counts, dask_cluster, run, same_bytes, traced, until
@@ -235,11 +236,11 @@ def test_no_workers_are_refused():
 @pytest.fixture
 def noted(folder, calls, tmp_path):
     """A ledger, and what an attempt at a run notes in it."""
-    ledger = Ledger(tmp_path / "ledger")
-    ledger.open("key")
+    tiles = TileFolder(tmp_path / "ledger")
+    ledger = tiles.open("1" * 64)
     graph = executor.prepare(traced(calls), workspace(folder)).graph
     yield ledger, tile_worker.spec(graph, folder, 6, "ada", Confinement())
-    ledger.close()
+    tiles.close()
 
 
 def ask(ledger, token, box=FIRST):

@@ -118,7 +118,7 @@ def test_a_measured_speed_says_what_was_measured(folder):
     found = plan(process(a=load("demo")), workspace(folder))
     assert found["pixels_per_s"] > 0
     assert found["device"] == "cpu"
-    assert "measured here on cpu" in found["assumptions"][0]
+    assert "measured here on cpu" in found["assumptions"][1]
     # Five dates, ten days apart.
     assert found["pixel_years_per_s"] == pytest.approx(found["pixels_per_s"] * 41 / 365.25)
 

@@ -102,7 +102,8 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
     app.add_middleware(RequestLog)
     signer = LinkSigner(settings.state / "link_secret.json", settings.link_lifetime_s)
     app.include_router(discovery.router(settings.data, predefined))
-    app.include_router(health.router(health.Health(settings.state, jobs, quota, worker.is_alive)))
+    seen = health.Health(settings.state, jobs, quota, worker.is_alive, scheduler_away_s=worker.away_s)
+    app.include_router(health.router(seen))
     app.include_router(auth.router(authenticator))
     app.include_router(result_endpoints.router(jobs, authenticator, signer, retention))
     for routes in (

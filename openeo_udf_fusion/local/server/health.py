@@ -40,6 +40,8 @@ class Health:
         Whether whatever runs the jobs still does.
     clock
         Seconds that only grow.
+    scheduler_away_s
+        For how long the scheduler of a cluster has been away; None: it is there, or not needed.
     """
 
     def __init__(
@@ -49,11 +51,13 @@ class Health:
         quota: DiskQuota,
         worker_is_alive: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        scheduler_away_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._state = state
         self._jobs = jobs
         self._quota = quota
         self._worker_is_alive = worker_is_alive
+        self._scheduler_away_s = scheduler_away_s
         self._clock = clock
         self._begin = clock()
         self._lock = threading.Lock()
@@ -80,9 +84,15 @@ class Health:
             problems.append("the state folder cannot be written to")
         if free is not None and free < LEAST_FREE_BYTES:
             problems.append("the disk is full")
+        away_s = self._scheduler_away_s()
         statuses = Counter(job.status for job in self._jobs.list())
         return self._answer(problems) | {
             "jobs": {status: statuses[status] for status in ("queued", "running")},
+            # No problem of this server's: it takes jobs and gives results meanwhile.
+            "scheduler": {
+                "away": away_s is not None,
+                "away_s": None if away_s is None else round(away_s, 1),
+            },
             "disk": {
                 "free_bytes": free,
                 "used_bytes": self._quota.used(),

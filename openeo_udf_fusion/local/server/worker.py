@@ -1,4 +1,8 @@
-"""One background thread that runs the queued jobs, one after the other."""
+"""One background thread that runs the queued jobs, one after the other.
+
+While the scheduler of a cluster is away the queue stands still: jobs stay queued, and the one whose turn it
+is tries again after a while.
+"""
 
 import logging
 import queue
@@ -9,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from openeo_udf_fusion.errors import Cancelled, ClusterUnavailable, FusionError, UnknownJob
+from openeo_udf_fusion.errors import Cancelled, ClusterUnavailable, FusionError, NoWorkers, UnknownJob
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.executor import LogEntry, Progress
 from openeo_udf_fusion.local.server import logs
@@ -21,6 +25,10 @@ from openeo_udf_fusion.local.server.result_files import ASSETS_FOLDER, pack
 from openeo_udf_fusion.local.server.storage import storage_failed
 
 logger = logging.getLogger(__name__)
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+"""Between two attempts to reach a scheduler; each pause is twice the one before."""
 
 
 class Worker:
@@ -54,6 +62,8 @@ class Worker:
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._running: Job | None = None
+        self._away_since: float | None = None
+        self._away_because = ""
         self._thread = threading.Thread(target=self._work, name="openeo-jobs", daemon=True)
 
     def start(self) -> None:
@@ -76,6 +86,11 @@ class Worker:
         """Whether the jobs that are queued will be run."""
         return self._thread.is_alive()
 
+    def away_s(self) -> float | None:
+        """For how long the scheduler has been away and the queue stands still; None: it does not."""
+        since = self._away_since
+        return None if since is None else time.monotonic() - since
+
     def queue(self, job_id: str) -> None:
         """Run a job when its turn comes; nothing happens when it is queued or running.
 
@@ -85,20 +100,31 @@ class Worker:
         """
         if self._jobs.queue(job_id):
             self._queue.put(job_id)
+            if self._away_since is not None:
+                self._tell_why(self._jobs.get(job_id))
 
     def _work(self) -> None:
         while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
-            job = self._jobs.begin(job_id)
-            if job is not None:
-                with logs.about(job_id=job.id, user=job.owner):
-                    self._run(job)
+            pause_s = FIRST_PAUSE_S
+            while not self._began(job_id):
+                self._stopping.wait(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _began(self, job_id: str) -> bool:
+        """Run a job; False where it could not begin, because the scheduler is away."""
+        job = None if self._stopping.is_set() else self._jobs.begin(job_id)
+        if job is None:
+            return True
+        with logs.about(job_id=job.id, user=job.owner):
+            self._run(job)
+        return self._away_since is None
 
     def _run(self, job: Job) -> None:
         logger.info("job %s begins", job.id)
         if job.job_options:
             names = ", ".join(job.job_options)
             self._jobs.log(job.id, job.run, "info", f"job options change nothing on this backend: {names}")
-        self._running = job
+        self._running, away = job, None
         try:
             self._compute(job)
         except Cancelled:
@@ -106,11 +132,11 @@ class Worker:
                 self._jobs.put_back(job.id, job.run)
             else:
                 self._jobs.fail(job.id, job.run, "Internal", "the run was cancelled; start it again")
-        except ClusterUnavailable as error:
-            if self._jobs.interrupt(job.id, job.run, str(error)):
-                self._queue.put(job.id)
         except FusionError as error:
-            self._jobs.fail(job.id, job.run, error.code, str(error))
+            if isinstance(error, ClusterUnavailable) and not isinstance(error, NoWorkers):
+                away = error
+            else:
+                self._jobs.fail(job.id, job.run, error.code, str(error))
         except OSError as error:
             logger.exception("job %s could not be stored", job.id)
             self._jobs.fail(job.id, job.run, "StorageFailure", str(storage_failed(error)))
@@ -122,8 +148,32 @@ class Worker:
             self._jobs.fail(job.id, job.run, "Internal", f"{reason}; its log says why under the job's id")
         finally:
             self._running = None
+            self._note(job, away)
             self._jobs.drop_tiles(job.id, job.run)
         logger.info("job %s ends", job.id)
+
+    def _note(self, job: Job, away: ClusterUnavailable | None) -> None:
+        if away is not None:
+            self._away(job, away)
+        elif self._away_since is not None:
+            logger.info("the scheduler is back; queued jobs are run")
+            self._away_since = None
+
+    def _away(self, job: Job, error: ClusterUnavailable) -> None:
+        """Queue a job again; its tiles were begun when the scheduler went away, or it never came so far."""
+        if error.began and not self._jobs.interrupt(job.id, job.run, str(error)):
+            return
+        self._jobs.wait(job.id, job.run)
+        if self._away_since is None:
+            logger.warning("the scheduler is away, jobs wait for it: %s", error)
+            self._away_since, self._away_because = time.monotonic(), str(error)
+            for queued in self._jobs.list():
+                if queued.status == "queued":
+                    self._tell_why(queued)
+
+    def _tell_why(self, job: Job) -> None:
+        text = f"the job waits until the scheduler is back: {self._away_because}"
+        self._jobs.log(job.id, job.run, "warning", text)
 
     def _compute(self, job: Job) -> None:
         self._scratch.mkdir(parents=True, exist_ok=True)

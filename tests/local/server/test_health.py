@@ -55,6 +55,17 @@ def test_a_dead_worker_is_told_by_both(seen):
     assert seen.health.ready()["problems"] == seen.health.live()["problems"] == ["the job worker has died"]
 
 
+def test_a_scheduler_that_is_away_is_told_and_is_no_problem_of_the_server(tmp_path):
+    away = [None, 12.34]
+    jobs = JobStore(tmp_path / "jobs")
+    quota = DiskQuota(tmp_path, jobs)
+    health = Health(tmp_path, jobs, quota, lambda: True, lambda: -10 * len(away), away.pop)
+    assert health.ready()["scheduler"] == {"away": True, "away_s": 12.3}
+    answer = health.ready()
+    assert answer["scheduler"] == {"away": False, "away_s": None}
+    assert answer["status"] == "ok"
+
+
 def test_a_full_disk_takes_no_work_but_needs_no_new_start(seen, monkeypatch):
     usage = SimpleNamespace(free=LEAST_FREE_BYTES - 1)
     monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage)
