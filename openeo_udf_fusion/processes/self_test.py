@@ -11,7 +11,7 @@ import xarray as xr
 
 from openeo_udf_fusion import __version__, cubes
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models import cards, threads, weights
+from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.series import Observations
 
 MODEL = "satfusenet"
@@ -140,7 +140,7 @@ def report() -> Report:
         runtime=runtime.name,
         runtime_version=runtime.version,
         device=runtime.device,
-        threads=threads.cores(),
+        threads=model.network.threads,
         checksum=round(found, 6),
         expected=EXPECTED,
         tolerance=TOLERANCE,
