@@ -15,6 +15,7 @@ from pyproj.exceptions import CRSError
 from openeo_udf_fusion.errors import ForbiddenPath, InvalidCollection
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.grids import WGS84, Grid, parse_crs, regular_axis
+from openeo_udf_fusion.local.hdf5 import HDF5
 from openeo_udf_fusion.local.readers.bandnames import (
     LABEL_ATTR,
     Context,
@@ -35,6 +36,7 @@ _Y = ("y", "lat", "latitude", "northing", "ydim")
 _X = ("x", "lon", "longitude", "easting", "xdim")
 # What xarray calls a variable that nobody named: no prefix for its bands.
 _NAMELESS = frozenset({"__xarray_dataarray_variable__", "__xarray_dataarray_name__"})
+_AS_STORED: Mapping[str, bool] = {"mask_and_scale": False, "decode_timedelta": False, "cache": False}
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class VariableReader:
 
 
 def open_dataset(path: Path) -> xr.Dataset:
-    """The dataset, not decoded except for time; open files are shared, and xarray locks them.
+    """The dataset, not decoded except for time; open files are shared, and reads of them are locked.
 
     Raises
     ------
@@ -87,7 +89,12 @@ def open_dataset(path: Path) -> xr.Dataset:
         It has values in another file.
     """
     try:
-        return _open(path, path.stat().st_mtime_ns)
+        changed_ns = path.stat().st_mtime_ns
+        if is_zarr(path):
+            return _open(path, changed_ns)
+        # Locked out here, the second who asks for a file finds it open.
+        with HDF5:
+            return _open(path, changed_ns)
     except ForbiddenPath:
         raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
@@ -125,10 +132,10 @@ def dataset_layers(path: Path, context: Context) -> list[Layer]:
 @lru_cache(maxsize=64)
 def _open(path: Path, changed_ns: int) -> xr.Dataset:
     """`changed_ns` makes a rewritten file another key."""
-    engine = "zarr" if is_zarr(path) else "netcdf4"
-    if engine == "netcdf4":
-        require_self_contained(path)
-    return xr.open_dataset(path, engine=engine, mask_and_scale=False, decode_timedelta=False, cache=False)
+    if is_zarr(path):
+        return xr.open_dataset(path, engine="zarr", **_AS_STORED)
+    require_self_contained(path)
+    return xr.open_dataset(path, engine="netcdf4", lock=HDF5, **_AS_STORED)
 
 
 def _variable_layers(

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 
 from openeo_udf_fusion.errors import ForbiddenPath
+from openeo_udf_fusion.local.hdf5 import HDF5
 
 _INSIDE = (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT)
 
@@ -24,11 +25,13 @@ def require_self_contained(path: Path) -> None:
     OSError, RuntimeError, ValueError, KeyError
         The file cannot be read.
     """
-    if not h5py.is_hdf5(path):
-        return
-    # Without a lock: the file is only read, perhaps on a file system that knows no locks.
-    with h5py.File(path, "r", locking=False) as file:
-        found = _linked(file) or _stored_elsewhere(file)
+    # h5py may share the HDF5 library with netCDF4, and then its own lock does not do.
+    with HDF5:
+        if not h5py.is_hdf5(path):
+            return
+        # The file itself is not locked: it is only read, perhaps on a file system that knows no locks.
+        with h5py.File(path, "r", locking=False) as file:
+            found = _linked(file) or _stored_elsewhere(file)
     if found:
         raise ForbiddenPath(
             f"{path.name} has {found} in another file, and files of the data folder must have everything in "

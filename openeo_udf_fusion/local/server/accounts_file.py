@@ -123,8 +123,8 @@ def _take_over(old: Path, new: Path) -> None:
             os.chown(new, before.st_uid, before.st_gid)
         except PermissionError:
             raise InvalidParameter(
-                f"{old} belongs to user {before.st_uid} and group {before.st_gid}, and a changed file of theirs "
-                "can only be made by them or by root; run this as one of these"
+                f"{old} belongs to user {before.st_uid} and group {before.st_gid}, whose "
+                "files they or root alone can change; run this as one of them"
             ) from None
     # After the change of owner, which takes rights away.
     shutil.copystat(old, new)

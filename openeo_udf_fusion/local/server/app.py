@@ -108,7 +108,7 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
     app.include_router(result_endpoints.router(jobs, authenticator, signer, retention))
     for routes in (
         auth.account_router(authenticator),
-        user_processes.router(stored, authenticator, limits),
+        user_processes.router(stored, authenticator, limits, quota),
         # The API lets anybody validate; here that may fetch the URL of a namespace, so it is for the user.
         processing.validation_router(synchronous, authenticator, limits),
         processing.result_router(synchronous, authenticator, limits),

@@ -11,6 +11,7 @@ import hashlib
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
@@ -29,7 +30,7 @@ from openeo_udf_fusion.local.server.login_throttle import LoginThrottle
 from openeo_udf_fusion.local.server.settings import ANONYMOUS, Settings
 
 BEARER_PREFIX = "basic//"
-MOST_TOKENS = 10_000
+MOST_TOKENS_PER_USER = 1000
 
 
 class Grant(NamedTuple):
@@ -41,12 +42,13 @@ class Grant(NamedTuple):
 
 
 class TokenStore:
-    """Random bearer tokens; only their digests are kept, of the last `MOST_TOKENS`."""
+    """Random bearer tokens; only their digests are kept, of each user's last `MOST_TOKENS_PER_USER`."""
 
     def __init__(self, lifetime_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._lifetime_s = lifetime_s
         self._clock = clock
         self._grants: dict[bytes, Grant] = {}
+        self._of: dict[str, deque[bytes]] = {}
         self._lock = threading.Lock()
 
     def issue(self, user: str, hashed: str = "") -> str:
@@ -54,9 +56,12 @@ class TokenStore:
         token = secrets.token_urlsafe(32)
         now = self._clock()
         with self._lock:
-            kept = [(k, grant) for k, grant in self._grants.items() if grant.expiry > now]
-            self._grants = dict(kept[1 - MOST_TOKENS :])
-            self._grants[_digest(token)] = Grant(user, hashed, now + self._lifetime_s)
+            own = self._of.setdefault(user, deque())
+            # The oldest come first, and expire first: one user's log-ins cost nobody else anything.
+            while own and (len(own) >= MOST_TOKENS_PER_USER or self._grants[own[0]].expiry <= now):
+                del self._grants[own.popleft()]
+            own.append(_digest(token))
+            self._grants[own[-1]] = Grant(user, hashed, now + self._lifetime_s)
         return token
 
     def check(self, token: str) -> Grant:

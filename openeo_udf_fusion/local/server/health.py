@@ -3,6 +3,7 @@
 Both answers are for anybody, and tell no name, path or id.
 """
 
+import math
 import shutil
 import threading
 import time
@@ -61,18 +62,27 @@ class Health:
         self._clock = clock
         self._begin = clock()
         self._lock = threading.Lock()
-        self._looked: tuple[float, Json] | None = None
+        self._looked: tuple[float, Json] = (-math.inf, {})
+        quota.last_used()  # so that it is known when somebody asks
 
     def live(self) -> Json:
         """`status` is `ok` unless only a new start helps."""
         return self._answer([] if self._worker_is_alive() else ["the job worker has died"])
 
     def ready(self) -> Json:
-        """`status` is `ok` when the server can take work; counts of jobs and bytes."""
-        with self._lock:
-            if self._looked is None or self._clock() - self._looked[0] >= KEPT_S:
-                self._looked = (self._clock(), self._look())
-            return self._looked[1]
+        """`status` is `ok` when the server can take work; counts of jobs and bytes.
+
+        One caller at a time looks, the others get the last answer: a slow disk holds up nobody else.
+        """
+        last = self._looked
+        if self._clock() - last[0] >= KEPT_S and self._lock.acquire(blocking=not last[1]):
+            try:
+                # Whoever waited for the first look need not look again.
+                if self._looked is last:
+                    self._looked = (self._clock(), self._look())
+            finally:
+                self._lock.release()
+        return self._looked[1]
 
     def _look(self) -> Json:
         problems = [] if self._worker_is_alive() else ["the job worker has died"]
@@ -95,7 +105,7 @@ class Health:
             },
             "disk": {
                 "free_bytes": free,
-                "used_bytes": self._quota.used(),
+                "used_bytes": self._quota.last_used(),
                 "quota_bytes": self._quota.total_bytes,
             },
         }

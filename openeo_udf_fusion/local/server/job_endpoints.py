@@ -52,7 +52,10 @@ def router(
 
     @routes.patch("/jobs/{job_id}", status_code=204)
     def update(job: Annotated[Job, own_job], body: Annotated[JobUpdate, Depends(read_update)]) -> None:
-        jobs.update(job.id, _changes(body.given()))
+        changes = _changes(body.given())
+        if changes:
+            quota.require_room(job.owner)
+        jobs.update(job.id, changes)
 
     @routes.delete("/jobs/{job_id}", status_code=204)
     def delete(job: Annotated[Job, own_job]) -> None:

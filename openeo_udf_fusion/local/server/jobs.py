@@ -11,9 +11,10 @@ cancelled, deleted or started anew meanwhile are dropped.
 
 import builtins
 import logging
-import shutil
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,13 +31,13 @@ from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.job_records import EDITABLE, Job, Status, load_jobs, packed, save_job
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.storage import storage_failed, write_json
-from openeo_udf_fusion.local.tile_folder import remove_folder
+from openeo_udf_fusion.local.server.trash import Trash
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["EDITABLE", "RESULT_FILE", "Job", "JobStore"]
+__all__ = ["EDITABLE", "RESULT_FILE", "TILES", "Job", "JobStore"]
 
-RESULT_FILE = "result.json"
+LOG, RESULTS, RESULT_FILE, TILES = "logs.jsonl", "results", "result.json", "tiles"
 MAX_INTERRUPTIONS = 2
 """A job whose run was interrupted so often is not run again by itself."""
 
@@ -50,7 +51,7 @@ class JobStore:
     Parameters
     ----------
     folder
-        One folder a job.
+        One folder a job; what is removed goes by way of the folder `trash` beside it.
     heir
         Who gets the jobs of an earlier version, which have no owner; without one they belong to nobody.
     limits
@@ -58,15 +59,31 @@ class JobStore:
     """
 
     def __init__(self, folder: Path, heir: str | None = None, limits: Limits | None = None) -> None:
-        self._folder = folder
+        self.home = folder
+        self._trash = Trash(folder.with_name("trash"))
         self._lock = threading.RLock()
+        self._depth = 0
         self._limits = limits or Limits()
         self._jobs = {job.id: job for job in load_jobs(folder)}
         self._bequeath(heir)
 
+    @contextmanager
+    def _removing(self) -> Iterator[None]:
+        """The lock, and once it is let go the time to remove what was put into the trash."""
+        with self._lock:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                outermost = self._depth == 0
+        if outermost:
+            self._trash.empty()
+
     def recover(self) -> list[str]:
         """Settle what an earlier server left behind; the ids that wait to be run, oldest first."""
-        with self._lock:
+        self._trash.sweep()
+        with self._removing():
             for job in self._jobs.values():
                 if job.status == "running":
                     self.interrupt(job.id, job.run, "the server ended while the job ran")
@@ -143,14 +160,14 @@ class JobStore:
         ------
         UnknownJob
         """
-        with self._lock:
+        with self._removing():
             job = self._find(job_id)
             del self._jobs[job.id]
-            shutil.rmtree(self._folder / job.id, ignore_errors=True)
+            self._trash.put(self.home / job.id)
 
     def expire(self, before: str) -> "builtins.list[Job]":
         """Forget the jobs whose last run ended, or that were changed last, before a moment; returns them."""
-        with self._lock:
+        with self._removing():
             ended = ("finished", "error", "canceled")
             old = [job for job in self.list() if job.status in ended and job.updated < before]
             for job in old:
@@ -160,13 +177,13 @@ class JobStore:
     # --- changes of status
 
     def queue(self, job_id: str) -> bool:
-        """Queue a job and discard its earlier results; False when it is queued or running already.
+        """Queue a job and discard results and log of its last run; False when it is queued or running already.
 
         Raises
         ------
         UnknownJob, TooManyRequests, StorageFailed
         """
-        with self._lock:
+        with self._removing():
             job = self._find(job_id)
             if job.locked:
                 return False
@@ -175,8 +192,8 @@ class JobStore:
                 job, run=job.run + 1, progress=0.0, duration_s=None, last_error={}, interruptions=0
             )
             self._store(replace(fresh, status="queued", updated=timestamp()))
-            shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
-            remove_folder(self.tiles_folder(job_id))
+            for name in (RESULTS, TILES, LOG):
+                self._trash.put(self.home / job_id / name)
             return True
 
     def put_back(self, job_id: str, run: int) -> None:
@@ -195,7 +212,7 @@ class JobStore:
 
     def interrupt(self, job_id: str, run: int, reason: str) -> bool:
         """Queue a run again that something ended; False when that has happened too often."""
-        with self._lock:
+        with self._removing():
             if not self.runs(job_id, run):
                 return False
             job = self._jobs[job_id]
@@ -240,11 +257,11 @@ class JobStore:
             The job is unchanged then.
         """
         write_json(files / RESULT_FILE, result)
-        with self._lock:
+        with self._removing():
             if not self.runs(job_id, run):
                 return False
             try:
-                shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
+                self._trash.put(self.results_folder(job_id))
                 files.rename(self.results_folder(job_id))
             except OSError as error:
                 raise storage_failed(error) from error
@@ -254,11 +271,11 @@ class JobStore:
 
     def fail(self, job_id: str, run: int, code: str, message: str) -> None:
         """End a run with an error, which also becomes a log entry."""
-        with self._lock:
+        with self._removing():
             if not self.runs(job_id, run):
                 return
             self.log(job_id, run, "error", message, code=code)
-            shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
+            self._trash.put(self.results_folder(job_id))
             error = {"code": code, "message": message}
             # A file that still says `running` on a full disk is taken for `error` by the next start.
             self._adopt(replace(self._jobs[job_id], status="error", last_error=error, updated=timestamp()))
@@ -282,12 +299,12 @@ class JobStore:
 
     def drop_tiles(self, job_id: str, run: int) -> None:
         """Remove the finished tiles of a run, unless the run is to go on with them."""
-        with self._lock:
+        with self._removing():
             job = self._jobs.get(job_id)
             if job is None:
-                shutil.rmtree(self._folder / job_id, ignore_errors=True)  # it was deleted while it ran
+                self._trash.put(self.home / job_id)  # it was deleted while it ran
             elif job.run != run or job.status != "queued":
-                remove_folder(self.tiles_folder(job_id))
+                self._trash.put(self.tiles_folder(job_id))
 
     # --- logs and files
 
@@ -296,42 +313,28 @@ class JobStore:
         with self._lock:
             job = self._jobs.get(job_id)
             if job is not None and job.run == run and job_logs.is_at_least(level, job.log_level):
-                path = self._folder / job_id / "logs.jsonl"
+                path = self.home / job_id / LOG
                 job_logs.append(path, level, message, code=code or None, time=time or None)
 
     def folder(self, job_id: str) -> Path:
         """Where everything of a job is; it need not be there any more."""
-        return self._folder / job_id
+        return self.home / job_id
 
     def log_file(self, job_id: str) -> Path:
-        """Where the log of a job is.
-
-        Raises
-        ------
-        UnknownJob
-        """
-        with self._lock:
-            return self._folder / self._find(job_id).id / "logs.jsonl"
+        """Where the log of a job is; raises UnknownJob."""
+        return self._path(job_id, LOG)
 
     def results_folder(self, job_id: str) -> Path:
-        """Where the results of a job are.
-
-        Raises
-        ------
-        UnknownJob
-        """
-        with self._lock:
-            return self._folder / self._find(job_id).id / "results"
+        """Where the results of a job are; raises UnknownJob."""
+        return self._path(job_id, RESULTS)
 
     def tiles_folder(self, job_id: str) -> Path:
-        """Where the finished tiles of a job are while it runs.
+        """Where the finished tiles of a job are while it runs; raises UnknownJob."""
+        return self._path(job_id, TILES)
 
-        Raises
-        ------
-        UnknownJob
-        """
+    def _path(self, job_id: str, name: str) -> Path:
         with self._lock:
-            return self._folder / self._find(job_id).id / "tiles"
+            return self.folder(self._find(job_id).id) / name
 
     def _find(self, job_id: str) -> Job:
         # Ids are only ever looked up here, so that no text of a client becomes a path.
@@ -379,7 +382,7 @@ class JobStore:
             logger.exception("the status %r of job %s could not be stored", job.status, job.id)
 
     def _save(self, job: Job) -> None:
-        save_job(self._folder, job)
+        save_job(self.home, job)
 
 
 def _unknown(job_id: str) -> UnknownJob:

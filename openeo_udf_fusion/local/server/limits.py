@@ -33,6 +33,8 @@ class Limits:
         Jobs of a user that may wait or run at a time (429 TooManyRequests).
     synchronous_per_user : int
         Synchronous requests of a user that may wait or run at a time (429 TooManyRequests).
+    answer_seconds : float
+        How long a client may take for each part (64 KiB) of a synchronous result; then the server hangs up.
     login_failures : int
         Log-ins from one address that may fail within `login_window_s` before further ones are refused (429
         TooManyRequests); for one user name, from wherever, five times as many.
@@ -52,6 +54,7 @@ class Limits:
     job_bytes_per_user: int = 100 * 2**20
     queued_per_user: int = 100
     synchronous_per_user: int = 8
+    answer_seconds: float = 60.0
     login_failures: int = 20
     login_window_s: float = 300.0
     graph: GraphLimits = field(default_factory=GraphLimits)
