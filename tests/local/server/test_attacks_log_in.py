@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from openeo_udf_fusion.cli.main import main
-from openeo_udf_fusion.errors import InvalidParameter, TooManyRequests, Unauthenticated
+from openeo_udf_fusion.errors import InvalidParameter, InvalidToken, TooManyRequests, Unauthenticated
 from openeo_udf_fusion.local.server import auth, logs, serving
 from openeo_udf_fusion.local.server.accounts_file import put, remove
 from openeo_udf_fusion.local.server.auth import TokenStore
@@ -153,11 +153,30 @@ def test_invented_names_take_no_memory_for_ever():
 
 
 def test_issued_tokens_take_no_memory_for_ever(monkeypatch):
-    monkeypatch.setattr(auth, "MOST_TOKENS", 10)
+    monkeypatch.setattr(auth, "MOST_TOKENS_PER_USER", 10)
     tokens = TokenStore(100.0)
     issued = [tokens.issue("ada") for _ in range(30)]
     assert len(tokens._grants) == 10
     assert tokens.check(issued[-10]).user == "ada"
+    with pytest.raises(InvalidToken):
+        tokens.check(issued[-11])
+
+
+def test_the_log_ins_of_one_user_end_those_of_no_other():
+    tokens = TokenStore(100.0)
+    of_eve = tokens.issue("eve")
+    for _ in range(12_000):
+        tokens.issue("ada")
+    assert tokens.check(of_eve).user == "eve"
+
+
+def test_expired_tokens_are_forgotten():
+    clock = Clock()
+    tokens = TokenStore(100.0, clock)
+    tokens.issue("ada")
+    clock.now = 101.0
+    tokens.issue("ada")
+    assert len(tokens._grants) == 1
 
 
 def test_a_server_keeps_neither_tokens_nor_passwords_as_they_are(data, tmp_path):
