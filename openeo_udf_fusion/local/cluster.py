@@ -6,7 +6,6 @@ the client and all workers mount at the same paths; the scheduler needs neither.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +30,7 @@ from openeo_udf_fusion.errors import (
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.udf.calls import udf_calls
 from openeo_udf_fusion.local.udf.models_used import may_run_a_model
+from openeo_udf_fusion.models.cores import granted
 
 SCHEDULER_PORT = 8786
 """Where a dask scheduler listens, where an address names no port."""
@@ -293,7 +293,7 @@ def local_workers(
 
 def threads_of_one(count: int) -> int:
     """The share of the cores that each of so many workers on this machine has."""
-    return max(1, (os.cpu_count() or 1) // count)
+    return max(1, granted() // count)
 
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

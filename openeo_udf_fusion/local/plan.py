@@ -32,7 +32,7 @@ from openeo_udf_fusion.local.tiles import tile_size
 from openeo_udf_fusion.local.tiling import Tiling
 from openeo_udf_fusion.local.udf.models_used import may_run_a_model
 from openeo_udf_fusion.models import weights
-from openeo_udf_fusion.models.threads import cores
+from openeo_udf_fusion.models.cores import cores
 from openeo_udf_fusion.udfs import is_shipped
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def plan(
             probe = _probed(execution, survey)
         survey = survey if probe is None else execution.survey(probe.ratios)
         given = None if pixels_per_s is None else Speed(pixels_per_s, "as was given", "given")
-        with _share_of_the_cores(workers or 1):
+        with _share_of_the_cores(workers):
             speed = given or _measured(execution, survey, tile_px)
         return _described(
             execution, survey, probe, kind, tile_px, _hands(execution.graph, workers, cluster), speed
@@ -302,12 +302,12 @@ def _hands(graph: Json, workers: int | None, cluster: "Cluster | None") -> Hands
 
 
 @contextmanager
-def _share_of_the_cores(workers: int) -> Iterator[None]:
-    """Let this process compute with as many threads as each of some workers on this machine would."""
+def _share_of_the_cores(workers: int | None) -> Iterator[None]:
+    """Let this process compute with as many threads as each of some workers here; None: as it likes."""
     from openeo_udf_fusion.local.cluster import THREADS, threads_of_one
 
-    unset = [name for name in THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(unset, str(threads_of_one(workers))))
+    unset = [] if workers is None else [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(unset, str(threads_of_one(workers or 1))))
     torch = sys.modules.get("torch")  # otherwise it is still to read the environment
     before = torch.get_num_threads() if torch else 0
     if torch:

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 import openeo_udf_fusion
+from openeo_udf_fusion.bench.dask_cluster import dask_cluster
 from openeo_udf_fusion.bench.memory import MIB, high_water
 from openeo_udf_fusion.errors import (
     Cancelled,
@@ -30,7 +31,7 @@ from openeo_udf_fusion.local.tile_folder import TileFolder
 from openeo_udf_fusion.local.tiles import ahead
 from openeo_udf_fusion.local.tiling import FIRST
 from openeo_udf_fusion.local.udf.confinement import Confinement
-from tests.local.clusters import counts, dask_cluster, run, same_bytes, traced, until
+from tests.local.clusters import counts, run, same_bytes, traced, until
 from tests.local.graphs import callback, given, load, make_cube, node, of, process, store, workspace
 
 MEAN = callback(m=node("mean", data=given("data")))

@@ -6,7 +6,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 from openeo_udf_fusion.errors import InvalidParameter, UnknownCollection
-from openeo_udf_fusion.local import executor, sources
+from openeo_udf_fusion.local import cluster, executor, sources
 from openeo_udf_fusion.local import plan as module
 from openeo_udf_fusion.local.cluster import THREADS
 from openeo_udf_fusion.local.plan import plan, summary
@@ -187,7 +187,7 @@ def test_a_plain_run_has_several_tiles_in_memory(folder, monkeypatch):
 def test_workers_of_this_machine_are_measured_with_their_share_of_its_cores(folder, monkeypatch):
     for name in THREADS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(cluster, "granted", lambda: 8)
     text = "import os\nprint('threads', os.environ.get('OMP_NUM_THREADS'))\nreturn cube"
     counted = node("apply_dimension", data=of("a"), dimension="t", process=udf(code(text)))
     found = plan(process(a=load("demo"), b=counted), workspace(folder), workers=4)
