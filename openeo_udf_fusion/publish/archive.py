@@ -78,7 +78,7 @@ def build(
     Parameters
     ----------
     runtime : "onnx" or "torch"
-        What runs the networks on the workers; torch is some ten times larger.
+        What runs the networks on the workers; torch is some six times larger.
     target : Target
         The workers' Python, C library and processor.
     out : Path
@@ -95,7 +95,7 @@ def build(
     UnavailableWheel
         Something that is needed has no wheel for the target.
     CorruptWeights
-        Weights of this package are missing or damaged.
+        Weights of this package are missing or damaged, or a graph was exported from others.
     StorageFailed
         The folder cannot be written to.
     """
@@ -189,11 +189,12 @@ def _weights(runtime: Runtime) -> list[Json]:
         card = cards.read(name)
         if runtime == "torch":
             file, digest = card.weights_file, card.sha256
+            weights.verified(cards.FOLDER / file, digest)
         elif card.onnx is not None:
             file, digest = card.onnx.file, card.onnx.sha256
+            weights.verified_onnx(card, cards.FOLDER)
         else:
             continue
-        weights.verified(cards.FOLDER / file, digest)
         found.append({"model": name, "file": f"{PACKAGE}/models/{file}", "sha256": digest})
     return found
 

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from openeo_udf_fusion import __version__, udfs
 from openeo_udf_fusion.cli.main import main
-from openeo_udf_fusion.errors import StorageFailed
+from openeo_udf_fusion.errors import CorruptWeights, StorageFailed
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.publish import archive, archive_wheels
 from tests.publish.wheels import BASE, LINUX, TARGET
@@ -127,6 +127,15 @@ def test_a_folder_that_cannot_be_written_leaves_what_was_there(built, tmp_path, 
         archive.build("onnx", TARGET, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == [built.path.name]
     assert (tmp_path / built.path.name).read_text() == "the one before"
+
+
+def test_a_graph_of_other_weights_is_not_packed(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_wheels, "resolve", lambda *_: {})
+    monkeypatch.setattr(archive_wheels, "kept", lambda *_: [])
+    monkeypatch.setattr(cards.Card, "fingerprint", "of other weights")
+    with pytest.raises(CorruptWeights, match="exported from other weights"):
+        archive.build("onnx", TARGET, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- the command

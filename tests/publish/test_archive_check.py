@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import zipfile
 from functools import cache
@@ -128,6 +129,29 @@ def test_a_wrong_checksum_fails(usable, remembered, tmp_path):
     stated = {"checksum": usable.manifest["self_test"]["checksum"] + 1e-3, "tolerance": 2e-5}
     with pytest.raises(SelfTestFailed, match="checksum should be"):
         archive_check.check(with_changed(usable, tmp_path, restated(usable, self_test=stated)))
+
+
+def test_older_libraries_than_expected_are_warned_of(usable, remembered, tmp_path, capsys):
+    assert archive_check.check(usable.path)["warnings"] == []
+    expected = [*usable.manifest["expected_on_worker"], "a-library>=1", "xarray>=9999"]
+    archived = with_changed(usable, tmp_path, restated(usable, expected_on_worker=expected))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive_check, "_link_base", lambda *_: None)
+        none, old = archive_check.check(archived)["warnings"]
+        assert main(["archive", "check", str(archived)]) == 0
+    assert none == "the archive expects a-library>=1 of a worker, this interpreter has none"
+    assert re.fullmatch(r"the archive expects xarray>=9999 of a worker, this interpreter has 20\S+", old)
+    assert old in capsys.readouterr().err
+
+
+def test_another_python_than_the_archives_fails(usable, tmp_path):
+    ran = said_by(usable.path)
+    ran = ran | {"report": ran["report"] | {"python": "3.99.1"}}
+    worker = tmp_path / "python"
+    worker.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(ran)}\nEND\n")
+    worker.chmod(0o755)
+    with pytest.raises(SelfTestFailed, match=r"the interpreter is 3\.99\.1.*--python 3\.99"):
+        archive_check.check(usable.path, str(worker))
 
 
 @pytest.mark.parametrize("claim", [{"version": "9.9"}, {"runtime": "torch"}])
