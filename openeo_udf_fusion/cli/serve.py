@@ -105,6 +105,14 @@ def _add_operation(parser: argparse.ArgumentParser) -> None:
         "one folder that the UDF may write to",
     )
     parser.add_argument(
+        "--run-timeout",
+        type=seconds,
+        default="none",
+        metavar="SECONDS",
+        help="how long a run, of a job or a synchronous one, may take (or none); it then ends after its "
+        "tile, with an error; default: none",
+    )
+    parser.add_argument(
         "--keep-jobs",
         type=days,
         metavar="DAYS",
@@ -177,6 +185,7 @@ def run(args: argparse.Namespace) -> int:
         keep_jobs_s=None if args.keep_jobs is None else args.keep_jobs * 86_400,
         disk_quota_bytes=args.disk_quota,
         user_quota_bytes=args.user_quota,
+        run_timeout_s=args.run_timeout,
     )
     open_cluster = workers.chosen(args)
     if open_cluster is None and args.tile_px is None:

@@ -39,6 +39,10 @@ class Accounts(Protocol):
         """The hash of a user's password, None for an unknown user; raises AccountsUnreadable."""
         ...
 
+    def any_hash(self) -> str | None:
+        """The hash of some account, for its parameters; raises AccountsUnreadable."""
+        ...
+
     def names(self) -> list[str]:
         """Everybody who has an account; raises AccountsUnreadable."""
         ...
@@ -54,6 +58,10 @@ class OneAccount:
     def hash_of(self, user: str) -> str | None:
         """See `Accounts`."""
         return self._hash if user == self._user else None
+
+    def any_hash(self) -> str | None:
+        """See `Accounts`."""
+        return self._hash
 
     def names(self) -> list[str]:
         """See `Accounts`."""
@@ -81,6 +89,10 @@ class AccountsFile:
         """See `Accounts`."""
         return self._current().get(user)
 
+    def any_hash(self) -> str | None:
+        """See `Accounts`."""
+        return next(iter(self._current().values()), None)
+
     def names(self) -> list[str]:
         """See `Accounts`."""
         return list(self._current())
@@ -107,12 +119,15 @@ def hash_password(password: str) -> str:
         return _HASHER.hash(password.encode("utf-8", "surrogatepass"))
 
 
-def matches(hashed: str | None, password: str) -> bool:
-    """Whether a password is the one of a hash; without a hash it takes as long, and the answer is no."""
+def matches(hashed: str | None, password: str, instead: str | None = None) -> bool:
+    """Whether a password is the one of a hash; without a hash it takes as long, and the answer is no.
+
+    As long as `instead` takes, a hash with the parameters of those in use.
+    """
     with _AT_ONCE:
         try:
             # The comparison inside is in constant time.
-            _HASHER.verify(hashed or _nobodys_hash(), password.encode("utf-8", "surrogatepass"))
+            _HASHER.verify(hashed or instead or _nobodys_hash(), password.encode("utf-8", "surrogatepass"))
         except (Argon2Error, InvalidHashError):
             return False
     return hashed is not None

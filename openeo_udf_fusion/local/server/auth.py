@@ -112,7 +112,7 @@ class Authenticator:
             return secrets.token_urlsafe(32)
         hashed = self._accounts.hash_of(user)
         with self._throttle.attempt(user, address) as attempt:
-            if not matches(hashed, password):
+            if not matches(hashed, password, self._accounts.any_hash()):
                 raise InvalidCredentials("user and password do not match")
             attempt.succeeded = True
         return self._tokens.issue(user, hashed or "")
@@ -148,10 +148,13 @@ class Authenticator:
         logs.note(user=user)
         return user
 
+    def knows(self, user: str) -> bool:
+        """Whether there is such a user (still); raises AccountsUnreadable."""
+        return user == ANONYMOUS if self._accounts is None else self._accounts.hash_of(user) is not None
+
     def require_account(self, user: str) -> None:
         """Raise InvalidToken unless there is such a user (still)."""
-        known = user == ANONYMOUS if self._accounts is None else self._accounts.hash_of(user) is not None
-        if not known:
+        if not self.knows(user):
             raise InvalidToken("whoever this link was made for has no account here any more")
 
 

@@ -31,6 +31,7 @@ from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.responses import error_object
 from openeo_udf_fusion.local.server.result_files import single_file
+from openeo_udf_fusion.local.server.run_rules import RunRules
 from openeo_udf_fusion.local.server.sent_once import SentOnce
 from openeo_udf_fusion.local.server.storage import storage_failed
 
@@ -50,12 +51,14 @@ class Processing:
         scratch: Path,
         quota: DiskQuota,
         most_per_user: int = 8,
+        rules: RunRules | None = None,
     ) -> None:
         self._executor = executor
         self._workspaces = workspaces
         self._scratch = scratch
         self._quota = quota
         self._most_per_user = most_per_user
+        self._rules = rules or RunRules()
         self._present: Counter[str] = Counter()
         # Those who wait hold no thread of the pool: everything else is answered meanwhile.
         self.turn = CapacityLimiter(1)
@@ -98,8 +101,10 @@ class Processing:
         FusionError
         """
 
+        over = self._rules.begin(user)
+
         def cancelled() -> bool:
-            return abandoned.is_set() or self._stopping.is_set()
+            return abandoned.is_set() or self._stopping.is_set() or bool(over())
 
         folder = self._new_folder()
         try:
@@ -120,6 +125,8 @@ class Processing:
             return file
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, Cancelled) and (reason := over()):
+                raise Cancelled(reason) from None
             if isinstance(error, OSError) and not isinstance(error, FusionError):
                 raise storage_failed(error) from error
             raise
@@ -144,14 +151,22 @@ def validation_router(processing: Processing, authenticator: Authenticator, limi
             return error
 
     @routes.post("/validation")
-    def validate(
+    async def validate(
         user: Annotated[str, Depends(authenticator.require)],
         found: Annotated[Process | FusionError, Depends(read)],
     ) -> Json:
-        errors = [found] if isinstance(found, FusionError) else processing.check(found.given(), user)
+        errors = [found] if isinstance(found, FusionError) else await _checked(processing, found, user)
         return {"errors": [error_object(error.code, str(error)) for error in errors]}
 
     return routes
+
+
+async def _checked(processing: Processing, process: Process, user: str) -> list[FusionError]:
+    processing.enter(user)
+    try:
+        return await anyio.to_thread.run_sync(lambda: processing.check(process.given(), user))
+    finally:
+        processing.leave(user)
 
 
 def result_router(processing: Processing, authenticator: Authenticator, limits: Limits) -> APIRouter:

@@ -40,6 +40,8 @@ class Settings:
         What a request and a user may take.
     udf
         What the process of a UDF that is not this package's may use.
+    run_timeout_s
+        How long a run, of a job or a synchronous one, may take, in seconds; None: as long as it does.
     keep_jobs_s
         How long a job and its results stay after its last run, in seconds; None: for ever.
     disk_quota_bytes, user_quota_bytes
@@ -66,6 +68,7 @@ class Settings:
     keep_jobs_s: float | None = None
     disk_quota_bytes: int | None = None
     user_quota_bytes: int | None = None
+    run_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if not self.data.is_dir():

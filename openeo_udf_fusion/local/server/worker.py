@@ -5,7 +5,6 @@ is tries again after a while.
 """
 
 import logging
-import queue
 import shutil
 import tempfile
 import threading
@@ -22,7 +21,9 @@ from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import Job, JobStore
 from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.result_files import ASSETS_FOLDER, pack
+from openeo_udf_fusion.local.server.run_rules import Over, RunRules
 from openeo_udf_fusion.local.server.storage import storage_failed
+from openeo_udf_fusion.local.server.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class Worker:
         Folder for unfinished results, on the file system of the jobs.
     quota
         How much may be stored; by default any amount.
+    rules
+        When a run has to end; by default it need not.
     """
 
     def __init__(
@@ -53,13 +56,15 @@ class Worker:
         workspaces: Workspaces,
         scratch: Path,
         quota: DiskQuota | None = None,
+        rules: RunRules | None = None,
     ) -> None:
         self._jobs = jobs
         self._executor = executor
         self._workspaces = workspaces
         self._scratch = scratch
         self._quota = quota or DiskQuota(scratch, jobs)
-        self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._rules = rules or RunRules()
+        self._turns = Turns()
         self._stopping = threading.Event()
         self._running: Job | None = None
         self._away_since: float | None = None
@@ -69,13 +74,13 @@ class Worker:
     def start(self) -> None:
         """Settle what an earlier server left, and begin to work."""
         for job_id in self._jobs.recover():
-            self._queue.put(job_id)
+            self._turns.put(job_id, self._jobs.get(job_id).owner)
         self._thread.start()
 
     def stop(self, timeout_s: float = 10.0) -> None:
         """End after the current tile; the running job is queued again, with the tiles that it has."""
         self._stopping.set()
-        self._queue.put(None)
+        self._turns.close()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         if self._thread.is_alive() and self._running is not None:
@@ -99,12 +104,12 @@ class Worker:
         UnknownJob, StorageFailed
         """
         if self._jobs.queue(job_id):
-            self._queue.put(job_id)
+            self._turns.put(job_id, self._jobs.get(job_id).owner)
             if self._away_since is not None:
                 self._tell_why(self._jobs.get(job_id))
 
     def _work(self) -> None:
-        while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
+        while (job_id := self._turns.get()) is not None and not self._stopping.is_set():
             pause_s = FIRST_PAUSE_S
             while not self._began(job_id):
                 self._stopping.wait(pause_s)
@@ -125,11 +130,14 @@ class Worker:
             names = ", ".join(job.job_options)
             self._jobs.log(job.id, job.run, "info", f"job options change nothing on this backend: {names}")
         self._running, away = job, None
+        over = self._rules.begin(job.owner)
         try:
-            self._compute(job)
-        except Cancelled:
+            self._compute(job, over)
+        except Cancelled as error:
             if self._stopping.is_set():
                 self._jobs.put_back(job.id, job.run)
+            elif reason := over():
+                self._jobs.fail(job.id, job.run, error.code, reason)
             else:
                 self._jobs.fail(job.id, job.run, "Internal", "the run was cancelled; start it again")
         except FusionError as error:
@@ -175,7 +183,9 @@ class Worker:
         text = f"the job waits until the scheduler is back: {self._away_because}"
         self._jobs.log(job.id, job.run, "warning", text)
 
-    def _compute(self, job: Job) -> None:
+    def _compute(self, job: Job, over: Over) -> None:
+        if over():
+            raise Cancelled("the run may not begin")
         self._scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self._scratch))
         begin = time.monotonic()
@@ -189,7 +199,9 @@ class Worker:
                 folder / ASSETS_FOLDER,
                 progress=lambda progress: self._report(job, progress, check_room),
                 log=lambda entry: self._log(job, entry),
-                cancelled=lambda: self._stopping.is_set() or not self._jobs.runs(job.id, job.run),
+                cancelled=lambda: (
+                    self._stopping.is_set() or not self._jobs.runs(job.id, job.run) or bool(over())
+                ),
                 tiles=self._tiles(job),
             )
             description: Json = pack(folder / ASSETS_FOLDER, result)

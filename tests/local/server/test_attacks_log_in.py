@@ -1,12 +1,21 @@
 """Guessing passwords, and keeping what a log-in gave after its end."""
 
+import base64
 import threading
+from types import SimpleNamespace
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 
 from openeo_udf_fusion.cli.main import main
-from openeo_udf_fusion.errors import InvalidParameter, InvalidToken, TooManyRequests, Unauthenticated
-from openeo_udf_fusion.local.server import auth, logs, serving
+from openeo_udf_fusion.errors import (
+    InvalidCredentials,
+    InvalidParameter,
+    InvalidToken,
+    TooManyRequests,
+    Unauthenticated,
+)
+from openeo_udf_fusion.local.server import accounts, auth, logs, serving
 from openeo_udf_fusion.local.server.accounts_file import put, remove
 from openeo_udf_fusion.local.server.auth import TokenStore
 from openeo_udf_fusion.local.server.limits import Limits
@@ -230,6 +239,31 @@ def test_no_other_spelling_of_a_name_logs_in(ada, user):
 def test_the_refusal_does_not_say_whether_the_name_is_known(ada):
     known, unknown = ada.again().log_in("ada", "guess"), ada.again().log_in("nobody", "guess")
     assert known.json() | {"id": ""} == unknown.json() | {"id": ""}
+
+
+def test_a_long_name_takes_no_more_memory_than_a_short_one():
+    throttle = LoginThrottle(3, 1000.0)
+    fail(throttle, "x" * 30_000, "y" * 30_000)
+    assert all(len(text) <= 64 for key in throttle._times for text in key)
+
+
+def test_an_unknown_name_costs_what_the_accounts_of_the_file_cost(data, tmp_path, monkeypatch):
+    """Their hashes may have been made with other parameters than today's."""
+    older = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    put(tmp_path / "users", "ada", older.hash(PASSWORDS["ada"]))
+    verified = []
+    spy = SimpleNamespace(verify=lambda hashed, password: verified.append(extract_parameters(hashed)))
+    monkeypatch.setattr(accounts, "_HASHER", spy)
+    authenticator = auth.Authenticator(Settings(data, tmp_path / "state", users=tmp_path / "users"))
+    for user in ("ada", "nobody"):
+        header = f"Basic {base64.b64encode(f'{user}:pw'.encode()).decode()}"
+        if user == "ada":
+            authenticator.log_in(header)
+        else:
+            with pytest.raises(InvalidCredentials):
+                authenticator.log_in(header)
+    assert verified[0] == verified[1]
+    assert verified[0].time_cost == 2
 
 
 # --- a server that is open by mistake
