@@ -177,7 +177,7 @@ class JobStore:
     # --- changes of status
 
     def queue(self, job_id: str) -> bool:
-        """Queue a job and discard results and log of its last run; False when it is queued or running already.
+        """Queue a job, without results and log of its last run; False when it is queued or running already.
 
         Raises
         ------

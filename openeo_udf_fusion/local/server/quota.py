@@ -72,7 +72,7 @@ class DiskQuota:
         return total
 
     def last_used(self) -> int | None:
-        """What `used` was a moment ago; it never waits: the disk is looked at meanwhile. None: not known yet."""
+        """What `used` was a moment ago, None at first; it never waits: the disk is looked at meanwhile."""
         with self._lock:
             if self._clock() >= self._look_after:
                 self._look_after = float("inf")  # one at a time
@@ -110,7 +110,7 @@ class DiskQuota:
         if self.user_bytes is not None:
             used = self.used_by(user)
             if used >= self.user_bytes:
-                raise StorageQuotaExceeded(self._advice(user, "your jobs and runs take", used, self.user_bytes))
+                raise StorageQuotaExceeded(self._advice(user, "your jobs take", used, self.user_bytes))
         if self.total_bytes is not None:
             used = self.used()
             if used >= self.total_bytes:
@@ -138,8 +138,8 @@ class DiskQuota:
         named = ", ".join(f"{job} ({_size(size)})" for job, size in largest if size)
         own = f"; your largest are {named}" if named else ""
         return (
-            f"{whose} {_size(used)}, {_size(granted)} are granted: nothing of this was kept. Delete jobs that "
-            f"you no longer need (DELETE /jobs/{{job_id}}){own}; then try it again"
+            f"{whose} {_size(used)}, {_size(granted)} are granted: nothing of this was kept. Delete jobs "
+            f"that you no longer need (DELETE /jobs/{{job_id}}){own}; then try it again"
         )
 
     def _jobs_of(self, user: str) -> list[tuple[str, int]]:
