@@ -156,10 +156,15 @@ class ExportFailed(FusionError, RuntimeError):
 
 
 class ClusterUnavailable(FusionError, ConnectionError):
-    """The scheduler does not answer, or it has no worker that could take a tile."""
+    """The scheduler does not answer; `began` tells whether workers had begun tiles of the run by then."""
 
     code = "InfrastructureBusy"
     status = 503
+    began: bool = False
+
+
+class NoWorkers(ClusterUnavailable):
+    """The scheduler has no worker that could take a tile, and had none for as long as a run waits."""
 
 
 class WorkersLost(FusionError, RuntimeError):

@@ -11,8 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from openeo_udf_fusion import __version__
+from openeo_udf_fusion.bench.dask_cluster import dask_cluster, environment, wait_for
 from openeo_udf_fusion.bench.machine import cpu_model
-from openeo_udf_fusion.bench.memory import MIB, CommandFailed, high_water
+from openeo_udf_fusion.bench.memory import MIB, POLL_S, CommandFailed, high_water
 from openeo_udf_fusion.jsontypes import Json
 
 SCENE_PX = 10_980
@@ -35,8 +35,6 @@ CELL_M = 10
 WEST, NORTH = 600_000, 5_400_000
 COLLECTION = "scene"
 PROCESS = "fill_gaps_cube"
-START_TIMEOUT_S = 120.0
-POLL_S = 0.05
 
 Say = Callable[[str], None]
 
@@ -94,8 +92,9 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> Json:
     Returns
     -------
     dict
-        `plan` of the whole scene (see `local.plan`); by number of workers `tiles_per_s` and
-        `worker_peak_rss_mib` (the largest); `efficiency`, that is the rate of two workers over twice the rate
+        `plan` of the whole scene (see `local.plan`); by number of workers `tiles_per_s` (from the second tile
+        on: the first runs alone), `worker_peak_rss_mib` (the largest) and `planned_to_peak_memory`, that is
+        what the plan says over it; `efficiency`, that is the rate of two workers over twice the rate
         of one; `scheduler_peak_rss_mib` and `client_peak_rss_mib` with two workers;
         `planned_worker_rss_mib`; and the circumstances.
 
@@ -107,14 +106,17 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> Json:
     say(f"writing a scene of {sizes.scene_px} x {sizes.scene_px} pixels at {DATES} dates ...")
     write_scene(folder / "data", sizes)
     say("planning it ...")
-    plan = _command(_run_command(folder, sizes, whole=True, more=["--dry-run"]), _environment())
+    plan = _command(
+        _run_command(folder, sizes, whole=True, more=["--dry-run", "--workers", "1"]), environment()
+    )
     rates, peaks, planned = {}, {}, None
     for count in (1, 2):
         say(f"running {sizes.slice_px} x {sizes.slice_px} pixels of it on {count} worker(s) ...")
         done, peaks[count] = _run_on_workers(folder, sizes, count)
-        rates[str(count)] = done["tiles"]["computed"] / done["tiles"]["seconds"]
+        rates[str(count)] = _tiles_per_s(done["tiles"])
         planned = done["tiles"]["total"]
     workers = {str(n): max(v for k, v in p.items() if k.startswith("worker")) for n, p in peaks.items()}
+    planned_mib = plan["peak_memory_bytes_per_worker"] / MIB
     return {
         "plan": plan,
         "tiles_per_s": rates,
@@ -122,7 +124,8 @@ def measure(folder: Path, sizes: Sizes, say: Say) -> Json:
         "worker_peak_rss_mib": workers,
         "scheduler_peak_rss_mib": peaks[2]["scheduler"],
         "client_peak_rss_mib": peaks[2]["client"],
-        "planned_worker_rss_mib": plan["peak_memory_bytes_per_worker"] / MIB,
+        "planned_worker_rss_mib": planned_mib,
+        "planned_to_peak_memory": {number: planned_mib / peak for number, peak in workers.items()},
         "circumstances": {
             "version": __version__,
             "cpu": cpu_model(),
@@ -212,40 +215,23 @@ def _process(sizes: Sizes, area: Json | None) -> Json:
 
 
 def _run_on_workers(folder: Path, sizes: Sizes, count: int) -> tuple[Json, dict[str, float]]:
-    with _cluster(folder / f"dask{count}", count) as (address, processes):
+    own = folder / f"dask{count}"
+    own.mkdir()
+    with dask_cluster(own, [[]] * count) as (address, started):
+        wait_for(lambda: _workers(address) == count)
         where = ["--scheduler", address]
         # The first tiles of a worker pay for its imports.
-        warm_up = min(sizes.slice_px, 4 * sizes.tile_px)
-        _command(_run_command(folder, sizes, side_px=warm_up, more=where), _environment())
-        peaks = Peaks(processes)
-        done = _command(_run_command(folder, sizes, more=where), _environment(), peaks)
+        warm_up = min(sizes.slice_px, 2 * sizes.tile_px)
+        _command(_run_command(folder, sizes, side_px=warm_up, more=where), environment())
+        names = ["scheduler", *(f"worker {number}" for number in range(1, count + 1))]
+        peaks = Peaks({name: psutil.Process(one.pid) for name, one in zip(names, started, strict=True)})
+        done = _command(_run_command(folder, sizes, more=where), environment(), peaks)
         return done, peaks.mib
 
 
-@contextmanager
-def _cluster(folder: Path, count: int) -> Iterator[tuple[str, dict[str, psutil.Process]]]:
-    """A scheduler and workers of one thread; yields its address, and the processes by name."""
-    folder.mkdir()
-    file = folder / "scheduler.json"
-    quiet = ["--host", "127.0.0.1", "--no-dashboard"]
-    started = [_dask(["scheduler", *quiet, "--port", "0", "--scheduler-file", str(file)])]
-    try:
-        _wait(file.exists)
-        for _ in range(count):
-            own = ["--scheduler-file", str(file), "--nthreads", "1", "--no-nanny"]
-            started.append(_dask(["worker", *quiet, *own, "--local-directory", str(folder)]))
-        names = ["scheduler", *(f"worker {number}" for number in range(1, count + 1))]
-        address = json.loads(file.read_text(encoding="utf-8"))["address"]
-        _wait(lambda: _workers(address) == count)
-        yield (
-            address,
-            {name: psutil.Process(process.pid) for name, process in zip(names, started, strict=True)},
-        )
-    finally:
-        for process in started:
-            process.kill()
-        for process in started:
-            process.wait()
+def _tiles_per_s(tiles: Json) -> float:
+    """From the second tile on: the first runs alone, however many workers there are."""
+    return float((tiles["computed"] - 1) / (tiles["seconds"] - tiles["seconds_first"]))
 
 
 def _workers(address: str) -> int:
@@ -253,15 +239,6 @@ def _workers(address: str) -> int:
 
     with connected(address) as cluster:
         return len(cluster.workers())
-
-
-def _dask(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "dask", *arguments],
-        env=_environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
 
 
 def _command(command: Sequence[str], environment: Mapping[str, str], peaks: Peaks | None = None) -> Json:
@@ -279,16 +256,3 @@ def _command(command: Sequence[str], environment: Mapping[str, str], peaks: Peak
         )
     found: Json = json.loads(printed)
     return found
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise CommandFailed(f"the scheduler and its workers did not start within {START_TIMEOUT_S:.0f} s")
-        time.sleep(POLL_S)
-
-
-def _environment() -> dict[str, str]:
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    return {**os.environ, **one}

@@ -34,7 +34,7 @@ def _add_build(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         description="Build a zip of the package, its weights and a runtime for CPUs.",
     )
     default = Target()
-    build.add_argument("--runtime", required=True, choices=RUNTIMES, help="torch is some ten times larger")
+    build.add_argument("--runtime", required=True, choices=RUNTIMES, help="torch is some six times larger")
     build.add_argument("--python", default=default.python, help=f"of the workers; default: {default.python}")
     build.add_argument("--glibc", default=default.glibc, help=f"of the workers; default: {default.glibc}")
     build.add_argument("--machine", default=default.machine, choices=MACHINES, help="default: x86_64")
@@ -82,6 +82,8 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report))
         return 0
+    for warning in report["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"{args.file} works: {report['model']} {report['model_version']} gives {report['checksum']}")
     libraries = {"Python": report["python"], **report["libraries"]}
     print(f"    {report['runtime']} {report['runtime_version']}, {report['device']}")

@@ -36,6 +36,7 @@ ROWS: Mapping[str, str] = {
     "efficiency": "tiles/s of two workers over twice those of one",
     "worker_peak_rss_mib": "peak memory in MiB of the largest of {} worker(s)",
     "planned_worker_rss_mib": "the same as the plan says",
+    "planned_to_peak_memory": "what the plan says over that peak, {} worker(s)",
     "scheduler_peak_rss_mib": "peak memory in MiB of the scheduler",
     "client_peak_rss_mib": "peak memory in MiB of the client",
 }

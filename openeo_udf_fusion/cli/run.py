@@ -10,11 +10,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openeo_udf_fusion.cli import workers
-from openeo_udf_fusion.errors import FusionError, InvalidParameter, UnknownParameter, UnknownProcess
+from openeo_udf_fusion.errors import (
+    Cancelled,
+    ClusterUnavailable,
+    CorruptWeights,
+    FusionError,
+    InvalidParameter,
+    StorageFailed,
+    UnknownParameter,
+    UnknownProcess,
+    UnmetRequirement,
+    WorkerMismatch,
+    WorkersLost,
+)
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 
 if TYPE_CHECKING:
     from openeo_udf_fusion.local.executor import Workspace
+
+MAY_SUCCEED = (
+    *(Cancelled, ClusterUnavailable, CorruptWeights, StorageFailed),
+    *(UnmetRequirement, WorkerMismatch, WorkersLost),
+)
+"""What says nothing against a run: the same run may end well when machines and disks do. After any other
+deliberate error the graph or its data have to change, and with them its tiles."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -46,16 +65,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     workers.add_options(parser)
     parser.add_argument(
-        "--tile-px",
-        type=workers.positive,
-        metavar="PX",
-        help="largest side of a tile; chunks of UDFs are not cut for it",
-    )
-    parser.add_argument(
         "--resume",
         action="store_true",
         help="keep finished tiles in .OUT.tiles until the result is complete, and go on with those that the "
-        "same run has left there; with --workers or --scheduler an interrupted run leaves them anyway",
+        "same run has left there; with --workers or --scheduler a run leaves them anyway where it was "
+        "interrupted, or lost its workers, scheduler or disk",
     )
     parser.add_argument(
         "--dry-run",
@@ -92,14 +106,16 @@ def _plan(process: Json, workspace: "Workspace", args: argparse.Namespace) -> in
     from openeo_udf_fusion.local.formats import format_of
     from openeo_udf_fusion.local.plan import plan, summary
 
-    found = plan(
-        process,
-        workspace,
-        format=format_of(args.output),
-        tile_px=args.tile_px,
-        workers=args.workers or 1,
-        pixels_per_s=args.pixels_per_s,
-    )
+    with workers.reached(args) as cluster:
+        found = plan(
+            process,
+            workspace,
+            format=format_of(args.output),
+            tile_px=args.tile_px,
+            workers=args.workers,
+            cluster=cluster,
+            pixels_per_s=args.pixels_per_s,
+        )
     print(json.dumps(found) if args.json else summary(found))
     return 0
 
@@ -133,24 +149,24 @@ def _execute(process: Json, workspace: "Workspace", args: argparse.Namespace) ->
 @contextmanager
 def _kept_tiles(args: argparse.Namespace) -> Iterator[Path | None]:
     """The folder for finished tiles: gone when the result is there, or cannot be had; else it stays."""
-    from openeo_udf_fusion.local.ledger import Ledger
+    from openeo_udf_fusion.local.tile_folder import TileFolder
 
     if not (args.resume or args.workers or args.scheduler):
         yield None
         return
     folder = args.output.with_name(f".{args.output.name}.tiles")
-    ledger = Ledger(folder)
+    kept = TileFolder(folder)
     if not args.resume:
-        ledger.forget()
+        kept.forget()
     try:
         yield folder
     except BaseException as error:
-        if isinstance(error, FusionError) and not args.resume:
-            ledger.forget()
-        elif count := len(ledger.finished()):
+        if isinstance(error, FusionError) and not isinstance(error, MAY_SUCCEED) and not args.resume:
+            kept.forget()
+        elif count := kept.count():
             print(f"{count} finished tiles are kept in {folder}; --resume goes on with them", file=sys.stderr)
         raise
-    ledger.forget()
+    kept.forget()
 
 
 def parse_parameters(given: Sequence[str]) -> Json:

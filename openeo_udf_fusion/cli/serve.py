@@ -70,6 +70,14 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="the same at addresses of this machine and its network",
     )
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="change one limit of requests, graphs or users, jobs_per_user=50 say; repeatable; a wrong name "
+        "lists them all",
+    )
 
 
 def _add_operation(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +103,14 @@ def _add_operation(parser: argparse.ArgumentParser) -> None:
         metavar="COMMAND",
         help="a command to put before the Python of such a UDF, a sandbox say; {folder} in it becomes the "
         "one folder that the UDF may write to",
+    )
+    parser.add_argument(
+        "--run-timeout",
+        type=seconds,
+        default="none",
+        metavar="SECONDS",
+        help="how long a run, of a job or a synchronous one, may take (or none); it then ends after its "
+        "tile, with an error; default: none",
     )
     parser.add_argument(
         "--keep-jobs",
@@ -144,13 +160,14 @@ def run(args: argparse.Namespace) -> int:
     from openeo_udf_fusion.local import executor as local_executor
     from openeo_udf_fusion.local.server import logs
     from openeo_udf_fusion.local.server.executors import Scaled
+    from openeo_udf_fusion.local.server.limits import parse_limits
     from openeo_udf_fusion.local.server.serving import serve
     from openeo_udf_fusion.local.server.settings import Settings
     from openeo_udf_fusion.local.udf.confinement import server_confinement
 
     logs.install(args.log_format)
     password = passwords.from_environment()
-    if args.user and not password:
+    if args.user is not None and not password:
         raise InvalidParameter(
             f"--user {args.user} needs a password in the environment variable {passwords.PASSWORD_VARIABLE}"
         )
@@ -158,21 +175,23 @@ def run(args: argparse.Namespace) -> int:
         args.data,
         args.state or default_state_folder(),
         args.user,
-        password if args.user else None,
+        None if args.user is None else password,
         users=args.users,
         token_lifetime_s=args.token_lifetime * 3600,
         namespaces=tuple(args.allow_namespace),
         private_namespaces=tuple(args.allow_private_namespace),
+        limits=parse_limits(args.limit),
         udf=server_confinement(args.udf_memory, args.udf_timeout, tuple(args.udf_wrapper)),
         keep_jobs_s=None if args.keep_jobs is None else args.keep_jobs * 86_400,
         disk_quota_bytes=args.disk_quota,
         user_quota_bytes=args.user_quota,
+        run_timeout_s=args.run_timeout,
     )
     open_cluster = workers.chosen(args)
-    if open_cluster is None:
+    if open_cluster is None and args.tile_px is None:
         serve(settings, args.host, args.port, local_executor)
     else:
-        with Scaled(open_cluster) as scaled:
+        with Scaled(open_cluster, args.tile_px) as scaled:
             serve(settings, args.host, args.port, scaled)
     return 0
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.publish.addresses import (
     PLACEHOLDER_BASE,
@@ -62,10 +61,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 _ACTIONS = {
     "write": "write the processes, their pages, catalogue records and benchmark scenarios, and the STAC "
-    "catalogue of the models",
+    "catalogue of the models with their cards and weights (in the repository: with links to them)",
     "check": "fail where such files and the code differ",
-    "validate": "check the processes by openEO's rules and what production backends need; with --backend, "
-    "by the backend's own too",
+    "validate": "check the processes by openEO's rules and what production backends need, records, scenarios "
+    "and models by those of their catalogues; with --backend, the processes by the backend's own too",
     "list": "list the processes; with --backend, which of them it has",
     "publish": "store the processes on a backend",
 }
@@ -114,7 +113,11 @@ def _add_backend(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 def _add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--process", nargs="+", action="extend", metavar="NAME", help="publish these alone; default: all"
+        "--process",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="publish these alone; default: all but self_test_cube, which is for operators",
     )
     parser.add_argument(
         "--public",
@@ -155,11 +158,11 @@ def _check(args: argparse.Namespace) -> int:
     return 0
 
 
-def _files(args: argparse.Namespace) -> dict[str, str]:
+def _files(args: argparse.Namespace) -> dict[str, bytes]:
     from openeo_udf_fusion.publish.files import published_files
 
     where = Addresses(args.base_url, args.service_url, args.platform)
-    return published_files(args.requirement, where, args.archive_folder)
+    return published_files(args.requirement, where, args.archive_folder, args.out)
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -181,10 +184,15 @@ def _command(args: argparse.Namespace) -> str:
 
 
 def _validate(args: argparse.Namespace) -> int:
-    from openeo_udf_fusion.publish import backend_checks, findings, validation
+    from openeo_udf_fusion.publish import backend_checks, catalogues, files, findings, validation
 
-    processes = _built(args) if args.out is None else validation.read_processes(args.out)
-    found = validation.validate_all(processes)
+    if args.out is None:
+        tree = catalogues.built(files.published_files(args.requirement, archive_folder=args.archive_folder))
+        processes = _built(args)
+    else:
+        tree = catalogues.written(args.out)
+        processes = validation.read_processes(args.out)
+    found = validation.validate_all(processes) + catalogues.catalogue_problems(tree)
     broken = {finding.process for finding in findings.errors(found)}
     if args.backend is not None:
         backend = _connected(args)
@@ -257,46 +265,30 @@ def _there(row: Json) -> str:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from openeo_udf_fusion.publish import backend_checks, validation
-    from openeo_udf_fusion.publish.findings import errors
-    from openeo_udf_fusion.publish.upload import publish
+    from openeo_udf_fusion.publish import upload
 
-    processes = _chosen(_built(args), args.process)
-    wrong = errors(validation.validate_all(processes))
-    if not wrong:
-        backend = _connected(args)
-        wrong = errors(backend_checks.missing_parts(backend, processes.values()))
+    processes = upload.chosen(_built(args), args.process)
+    wrong = upload.flaws(processes)
     if wrong:
-        print("nothing was published:", file=sys.stderr)
-        return _report_findings(args, list(processes), wrong)
-    # Backends disagree on graphs with open parameters: what theirs objects to is told and does not stop us.
-    for finding in errors(backend_checks.objections(backend, processes.values())):
-        print(f"warning: the backend's validation objects: {finding}", file=sys.stderr)
-    _warn_of_predefined(backend, processes)
+        return _nothing_published(args, processes, wrong)
+    backend = _connected(args)
+    survey = upload.survey(backend, processes)
+    for warning in survey.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if survey.obstacles:
+        return _nothing_published(args, processes, survey.obstacles)
     options = {"public": args.public, "overwrite": args.overwrite, "dry_run": args.dry_run}
     outcomes = []
-    for outcome in publish(backend, processes.values(), **options):
+    for outcome in upload.publish(backend, processes.values(), **options):
         outcomes.append(outcome)
         if not args.json:
             print(_line(outcome, args.dry_run), flush=True)
     return _report_outcomes(args, outcomes)
 
 
-def _chosen(processes: dict[str, Json], names: Sequence[str] | None) -> dict[str, Json]:
-    unknown = sorted(set(names or ()) - processes.keys())
-    if unknown:
-        raise InvalidParameter(f"there is no process {unknown}; there are {sorted(processes)}")
-    return {name: process for name, process in processes.items() if names is None or name in names}
-
-
-def _warn_of_predefined(backend: "Backend", processes: dict[str, Json]) -> None:
-    both = sorted(processes.keys() & backend.process_ids())
-    if both:
-        print(
-            f"warning: {backend.url} has predefined processes of the ids {both}; callers choose with "
-            "namespace 'backend' or 'user'",
-            file=sys.stderr,
-        )
+def _nothing_published(args: argparse.Namespace, processes: dict[str, Json], wrong: "list[Finding]") -> int:
+    print("nothing was published:", file=sys.stderr)
+    return _report_findings(args, list(processes), wrong)
 
 
 def _line(outcome: "Outcome", dry_run: bool) -> str:

@@ -46,10 +46,13 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "list":
         results["runtimes"] = runtimes()
     print(json.dumps(results) if args.json else table(results))
-    states = [file["state"] for model in found.values() for file in model["files"]]
-    if args.action == "verify":
-        return int("corrupt" in states or "present" not in states)
-    return 0
+    return int(args.action == "verify" and not all(map(sound, found.values())))
+
+
+def sound(model: Json) -> bool:
+    """Return whether a model has a file at least, and none that is corrupt."""
+    states = [file["state"] for file in model["files"]]
+    return "present" in states and "corrupt" not in states
 
 
 def files(card: cards.Card, folder: Path) -> list[Json]:
@@ -90,6 +93,8 @@ def table(results: Json) -> str:
         for file in model["files"]:
             lines.append(f"  {file['file']}  {file['runtime']}  sha256 {file['sha256']}  {file['state']}")
             lines += [f"    {file['reason']}"] if "reason" in file else []
+        if all(file["state"] == "absent" for file in model["files"]):
+            lines.append(f"  {name}: none of its files is there, so it cannot run")
     for runtime, lack in results.get("runtimes", {}).items():
         lines.append(f"{runtime}: {'installed' if lack is None else f'not installed: lacks {lack}'}")
     return "\n".join(lines)

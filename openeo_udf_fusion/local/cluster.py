@@ -6,8 +6,6 @@ the client and all workers mount at the same paths; the scheduler needs neither.
 """
 
 import logging
-import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,11 +23,14 @@ from openeo_udf_fusion.errors import (
     Cancelled,
     ClusterUnavailable,
     InvalidParameter,
+    NoWorkers,
     WorkerMismatch,
     WorkersLost,
 )
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.udf.calls import udf_calls
+from openeo_udf_fusion.local.udf.models_used import may_run_a_model
+from openeo_udf_fusion.models.cores import granted
 
 SCHEDULER_PORT = 8786
 """Where a dask scheduler listens, where an address names no port."""
@@ -43,9 +44,6 @@ PATIENCE_S = 600.0
 Resources = Mapping[str, float]
 T = TypeVar("T")
 Item = TypeVar("Item")
-
-# What uses a model: the UDFs of this package, and users' own with a runtime of neural networks.
-_USES_A_MODEL = re.compile(r"^\s*(?:from|import)\s+(?:torch|onnxruntime|openeo_udf_fusion)\b", re.MULTILINE)
 
 
 class Cluster:
@@ -80,12 +78,16 @@ class Cluster:
         if self._asked is not None:
             return self._asked, f"workers need {_text(self._asked)}, as was asked for"
         having = sum(GPU in _resources(worker) for worker in self.workers().values())
-        models = [name for name, call in udf_calls(graph).items() if _USES_A_MODEL.search(call.code)]
+        models = [name for name, call in udf_calls(graph).items() if may_run_a_model(call)]
         if having and models:
             why = f"{having} of {len(self.workers())} have it, and node {models[0]!r} may run a model"
             return {GPU: 1}, f"workers need {GPU}=1: {why}"
         why = "no node runs a model" if not models else f"no worker has {GPU}"
         return {}, f"any worker will do: {why}"
+
+    def having(self, resources: Resources) -> int:
+        """How many workers offer some resources."""
+        return sum(_offers(worker, resources) for worker in self.workers().values())
 
     def pool(
         self, resources: Resources, cancelled: Callable[[], bool], warn: Callable[[str], None]
@@ -130,7 +132,9 @@ class WorkerPool:
         Cancelled
             Nobody wants the results any more.
         ClusterUnavailable
-            The scheduler is gone, or no worker could take the work for longer than `PATIENCE_S`.
+            The scheduler is gone.
+        NoWorkers
+            No worker could take the work for longer than `PATIENCE_S`.
         """
         if self._cancelled():
             raise Cancelled("the run was cancelled; its result was removed")
@@ -142,7 +146,7 @@ class WorkerPool:
             self._require_workers(now)
 
     def _require_workers(self, now: float) -> None:
-        if any(_offers(worker, self._resources) for worker in self._cluster.workers().values()):
+        if self._cluster.having(self._resources):
             self._alone_since = None
             return
         needed = _text(self._resources) or "any resources"
@@ -150,7 +154,7 @@ class WorkerPool:
             self._alone_since = now
             self._warn(f"{self._cluster.place} has no worker with {needed} now; waiting for one")
         elif now - self._alone_since > PATIENCE_S:
-            raise ClusterUnavailable(
+            raise NoWorkers(
                 f"{self._cluster.place} had no worker with {needed} for {PATIENCE_S:.0f} s; start workers "
                 f"(dask worker tcp://... --resources {needed.replace(', ', ' ')})"
             )
@@ -171,7 +175,7 @@ class WorkerPromise(Generic[T]):
 
         Raises
         ------
-        Cancelled, ClusterUnavailable
+        Cancelled, ClusterUnavailable, NoWorkers
             as `WorkerPool.look_after`.
         WorkersLost
             The scheduler gave the work up, since too many workers died meanwhile.
@@ -263,12 +267,12 @@ def local_workers(
     """
     if count < 1:
         raise InvalidParameter(f"the number of workers must be 1 or more, got {count}")
-    threads = str(max(1, (os.cpu_count() or 1) // count))
+    threads = str(threads_of_one(count))
     settings = {
         # How often a tile is begun again is counted in its ledger, where neighbours in the queue of a worker
         # that died are not blamed.
         "distributed.scheduler.allowed-failures": 100,
-        **{f"distributed.nanny.pre-spawn-environ.{name}": threads for name in _THREADS},
+        **{f"distributed.nanny.pre-spawn-environ.{name}": threads for name in THREADS},
     }
     with dask.config.set(settings):
         local = LocalCluster(  # type: ignore[no-untyped-call]
@@ -287,7 +291,12 @@ def local_workers(
         yield Cluster(client, f"{count} worker processes on this machine", resources)
 
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+def threads_of_one(count: int) -> int:
+    """The share of the cores that each of so many workers on this machine has."""
+    return max(1, granted() // count)
+
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def parse_resources(text: str) -> Resources | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from openeo_udf_fusion.errors import ClusterUnavailable
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local import vector_cubes
 from openeo_udf_fusion.local.checks import argument_errors, check_process
@@ -20,11 +21,11 @@ from openeo_udf_fusion.local.fingerprints import run_key
 from openeo_udf_fusion.local.formats import get_format
 from openeo_udf_fusion.local.graph_limits import GraphLimits
 from openeo_udf_fusion.local.inline import Definitions, Fetch, inline, needed_nodes, result_node
-from openeo_udf_fusion.local.ledger import Ledger
 from openeo_udf_fusion.local.locality import NotLocal, Survey
 from openeo_udf_fusion.local.regions import whole
 from openeo_udf_fusion.local.result_metadata import result_metadata
 from openeo_udf_fusion.local.standard.zonal import is_vector_cube
+from openeo_udf_fusion.local.tile_folder import TileFolder
 from openeo_udf_fusion.local.tile_runs import (
     Progress,
     Steps,
@@ -171,16 +172,26 @@ def _run_kept(
 ) -> Written:
     say, graph = execution.runner.log, execution.graph
     with ExitStack() as stack:
-        ledger = Ledger(tiles or target.path.with_name(f".{target.path.name}.{token_hex(4)}.tiles"))
-        stack.callback(ledger.close if tiles else ledger.remove)
-        ledger.open(run_key(graph, workspace.data, target.kind, target.options, tiling.side_px))
+        folder = TileFolder(tiles or target.path.with_name(f".{target.path.name}.{token_hex(4)}.tiles"))
+        stack.callback(folder.close if tiles else folder.remove)
+        # A folder that goes with the run is never found again, so nobody need know which run it was.
+        ledger = folder.open(_key(graph, workspace, target, tiling, steps) if tiles else token_hex(32))
         note = spec(graph, workspace.data, tiling.side_px, workspace.owner, workspace.udf)
         token = ledger.begin_attempt(note)
         stack.callback(ledger.end_attempt, token)
         if cluster is None:
             threads = stack.enter_context(threads_crew(execution, tiling, ledger, token, steps))
             return run_kept(threads, ledger, target, steps, say)
-        return run_kept(Workers(cluster, graph, ledger, token, steps, say), ledger, target, steps, say)
+        workers = Workers(cluster, graph, ledger, token, steps, say)
+        try:
+            return run_kept(workers, ledger, target, steps, say)
+        except ClusterUnavailable as error:
+            error.began = workers.has_begun()
+            raise
+
+
+def _key(graph: Json, workspace: Workspace, target: Target, tiling: Tiling, steps: Steps) -> str:
+    return run_key(graph, workspace.data, target.kind, target.options, tiling.side_px, steps.cancelled)
 
 
 def _run_not_local(

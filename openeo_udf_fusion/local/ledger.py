@@ -1,152 +1,65 @@
 """Finished tiles on disk: what a run that is taken up again need not compute again.
 
-A ledger is a folder. Whoever computes a tile, in this process or on a worker, writes it there under a
-temporary name and renames it; whoever writes the result reads it from there, and checks its sum. Nothing in
-it is pickled, so that a folder which others can write to runs no code.
+A ledger is the folder of one run in its `tile_folder`. Whoever computes a tile, in this process or on a
+worker, writes it there under a temporary name and renames it; whoever writes the result reads it from there,
+and checks its sum and its run.
 
-    run.json                 which run this is
+Nothing in it is pickled, yet an attempt's note is code to whoever reads it: it holds the graph with its UDFs,
+and the command that confines them. So the folder is its owner's alone (0700, files 0600), client and workers
+refuse one that is not, and an attempt's token is the sum of its note, which comes to the workers by another
+way.
+
     layout.json              coordinates, labels and tiling, known since the first tile
     attempt-<token>.json     what the workers need to know; it is there as long as somebody waits for them
+    ended-<token>            an attempt that nobody waits for any more
     <y0>_<x0>.tile           a finished tile
     <y0>_<x0>.<token>.begun  a byte for every time that a tile was begun in this attempt and not ended
 """
 
-import fcntl
+import hashlib
 import json
 import os
-import shutil
+import re
+import stat
 import zlib
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numcodecs import Blosc
 from numpy.typing import NDArray
-from pyproj import CRS
 
-from openeo_udf_fusion.errors import InvalidParameter
-from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.errors import Cancelled, InvalidParameter
+from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.layout import Layout
 from openeo_udf_fusion.local.regions import Box
-from openeo_udf_fusion.local.writers.storage import storing
-from openeo_udf_fusion.local.writers.template import Template
+from openeo_udf_fusion.local.writers.storage import replace_file, storing
 
-_RUN, _LAYOUT = "run.json", "layout.json"
-_OURS = "openeo-udf-fusion tiles"
+_LAYOUT = "layout.json"
+_TOKEN = "[0-9a-f]{64}"
+_NAMES = re.compile(
+    rf"layout\.json|attempt-{_TOKEN}\.json|ended-{_TOKEN}|\.new-.*|-?\d+_-?\d+\.(tile|{_TOKEN}\.begun)"
+)
+_CORNER = re.compile(r"(\d+)_(\d+)\.tile")
 
 
 class BadTile(Exception):
     """A tile is not there, or not what was written; it has to be computed again."""
 
 
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """What the first tile tells.
-
-    Attributes
-    ----------
-    template : Template
-        Coordinates and labels of the whole result.
-    ratios : dict
-        By node: pixels of a UDF's result per pixel of its input, where it is not 1.
-    tile : (int, int)
-        Rows and columns of a tile.
-    """
-
-    template: Template
-    ratios: Mapping[str, Fraction]
-    tile: tuple[int, int]
-
-    def to_json(self) -> Json:
-        """As `of_json` reads it."""
-        template = self.template
-        return {
-            "y": _encoded(template.y),
-            "x": _encoded(template.x),
-            "t": _encoded(template.t),
-            "bands": None if template.bands is None else list(template.bands),
-            "crs": None if template.crs is None else template.crs.to_wkt(),
-            "attrs": _encoded(template.attrs),
-            "band_attrs": _encoded(dict(template.band_attrs)),
-            "name": template.name,
-            "ratios": {name: str(ratio) for name, ratio in self.ratios.items()},
-            "tile": list(self.tile),
-        }
-
-    @classmethod
-    def of_json(cls, stored: Json) -> "Layout":
-        """The layout of `to_json`; raises KeyError, TypeError or ValueError where it is none."""
-        template = Template(
-            y=_decoded(stored["y"]),
-            x=_decoded(stored["x"]),
-            t=_decoded(stored["t"]),
-            bands=None if stored["bands"] is None else tuple(stored["bands"]),
-            crs=None if stored["crs"] is None else CRS.from_wkt(stored["crs"]),
-            attrs=_decoded(stored["attrs"]),
-            band_attrs=_decoded(stored["band_attrs"]),
-            name=stored["name"],
-        )
-        ratios = {name: Fraction(ratio) for name, ratio in stored["ratios"].items()}
-        return cls(template, ratios, (int(stored["tile"][0]), int(stored["tile"][1])))
-
-
 class Ledger:
-    """The tiles of one run in a folder; any process may write tiles, one at a time conducts the run."""
+    """The tiles of one run; any process of its owner may write tiles.
+
+    Parameters
+    ----------
+    folder
+        Its folder, whose name is the run's.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock: TextIO | None = None
-
-    # --- the run
-
-    def open(self, key: str) -> None:
-        """Take the folder for a run, and remove from it what belongs to another one.
-
-        Raises
-        ------
-        InvalidParameter
-            The folder holds other things, or another run is at work in it.
-        StorageFailed
-        """
-        if self.folder.exists() and not self._is_ours():
-            raise InvalidParameter(
-                f"{self.folder} holds other files than finished tiles; move it away, or choose another output"
-            )
-        with storing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._take_lock()
-            if _read(self.folder / _RUN) != {"is": _OURS, "key": key}:
-                self._clear()
-                _write(self.folder / _RUN, {"is": _OURS, "key": key})
-            for left in [*self.folder.glob("attempt-*.json"), *self.folder.glob("*.begun")]:
-                left.unlink(missing_ok=True)  # workers of an attempt that ended badly stop by this, too
-
-    def close(self) -> None:
-        """Let go of the folder; what is in it stays."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def remove(self) -> None:
-        """Remove the folder with everything in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.close()
-
-    def forget(self) -> None:
-        """Remove what an earlier run has left; another folder of that name stays, and `open` refuses it.
-
-        Raises
-        ------
-        InvalidParameter
-            Another run is at work in it.
-        """
-        if self.folder.is_dir() and self._is_ours():
-            self._take_lock()
-            self.remove()
 
     def layout(self) -> Layout | None:
         """The layout, where the first tile has told it."""
@@ -158,41 +71,85 @@ class Ledger:
     def settle(self, layout: Layout) -> None:
         """Note the layout."""
         with storing(self.folder):
-            _write(self.folder / _LAYOUT, layout.to_json())
+            replace_file(self.folder / _LAYOUT, [_json(layout.to_json())])
 
     # --- attempts
 
     def begin_attempt(self, spec: Json) -> str:
-        """Note what workers need to know; returns the attempt's token."""
-        token = token_hex(8)
+        """Note what workers need to know; returns the attempt's token, the sum of the note."""
+        note = _json({**spec, "nonce": token_hex(8)})
+        token = hashlib.sha256(note).hexdigest()
         with storing(self.folder):
-            _write(self._attempt(token), spec)
+            replace_file(self._attempt(token), [note])
         return token
 
     def end_attempt(self, token: str) -> None:
         """Nobody waits for its workers any more."""
+        with suppress(OSError):
+            (self.folder / f"ended-{token}").touch(0o600)
         self._attempt(token).unlink(missing_ok=True)
         for begun in self.folder.glob(f"*.{token}.begun"):
             begun.unlink(missing_ok=True)
 
+    def end_attempts(self) -> None:
+        """End all there are."""
+        with storing(self.folder):
+            for left in [*self.folder.glob("ended-*"), *self.folder.glob("*.begun")]:
+                left.unlink(missing_ok=True)
+            for note in self.folder.glob("attempt-*.json"):
+                self.end_attempt(note.stem.removeprefix("attempt-"))
+
     def attempt(self, token: str) -> Json | None:
-        """What was noted; None where the attempt has ended, or the folder is not to be seen."""
-        return _read(self._attempt(token))
+        """What was noted; None where the attempt has ended, or its note is not to be seen.
+
+        Raises
+        ------
+        InvalidParameter
+            The folder is not its owner's alone, or the note is another one than was sent for.
+        """
+        if not self.folder.is_dir():
+            return None
+        for folder in (self.folder.parent, self.folder):
+            require_private(folder)
+        try:
+            note = self._attempt(token).read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(note).hexdigest() != token:
+            raise InvalidParameter(
+                f"{self._attempt(token)} is not what the client wrote; somebody else writes to the folder"
+            )
+        found: Json = json.loads(note)
+        return found
 
     def goes_on(self, token: str) -> bool:
         """Whether somebody waits for this attempt."""
         return self._attempt(token).exists()
 
+    def has_ended(self, token: str) -> bool:
+        """Whether it is certain that nobody waits for this attempt; the folder is listed, see `finished`."""
+        return self.folder.is_dir() and f"ended-{token}" in os.listdir(self.folder)
+
     def begin_tile(self, box: Box, token: str) -> int:
         """How often a tile was begun in this attempt, this time included; `end_tile` takes all of it back."""
-        path = self._tile(box).with_suffix(f".{token}.begun")
-        with storing(self.folder), path.open("ab") as file:
+        with storing(self.folder), open(self._begun(box, token), "ab", opener=_private) as file:
             file.write(b".")
             return file.tell()
 
     def end_tile(self, box: Box, token: str) -> None:
         """The tile is done, or failed by an error that says why."""
-        self._tile(box).with_suffix(f".{token}.begun").unlink(missing_ok=True)
+        self._begun(box, token).unlink(missing_ok=True)
+
+    def leave_tile(self, box: Box, token: str) -> None:
+        """Take one begin back: whoever began it leaves on purpose, and another may begin it anew."""
+        path = self._begun(box, token)
+        with suppress(OSError):
+            left = path.stat().st_size - 1
+            path.unlink() if left < 1 else os.truncate(path, left)
+
+    def has_begun(self, token: str) -> bool:
+        """Whether tiles of this attempt are under way, or were given up."""
+        return any(self.folder.glob(f"*.{token}.begun"))
 
     # --- tiles
 
@@ -201,17 +158,36 @@ class Ledger:
 
         The folder is listed: a network file system remembers for a while that a file was not there.
         """
-        stems = (path.stem.split("_") for path in self.folder.glob("*.tile"))
-        return frozenset((int(y0), int(x0)) for y0, x0 in stems)
+        if not self.folder.is_dir():
+            return frozenset()
+        corners = map(_CORNER.fullmatch, os.listdir(self.folder))
+        return frozenset((int(corner[1]), int(corner[2])) for corner in corners if corner)
 
-    def store(self, box: Box, values: NDArray[np.float32]) -> int:
-        """Keep the values (t, variables, rows, columns) of a tile; returns the bytes it takes on disk."""
+    def store(self, box: Box, values: NDArray[np.float32], token: str) -> int:
+        """Keep the values (t, variables, rows, columns) of a tile; returns the bytes it takes on disk.
+
+        Raises
+        ------
+        Cancelled
+            Nobody waits for this attempt any more; nothing is kept.
+        StorageFailed
+        """
         codec = Blosc("zstd", clevel=1, shuffle=Blosc.SHUFFLE)
         frames = [codec.encode(np.ascontiguousarray(step)) for step in values]
-        sums = [zlib.crc32(frame) for frame in frames]
-        about = {"box": _edges(box), "shape": values.shape, "bytes": [*map(len, frames)], "crc32": sums}
+        about = {
+            "run": self.folder.name,
+            "box": _edges(box),
+            "shape": values.shape,
+            "bytes": [*map(len, frames)],
+            "crc32": [zlib.crc32(frame) for frame in frames],
+        }
+
+        def still_wanted() -> None:
+            if not self.goes_on(token):
+                raise Cancelled("the run has ended")
+
         with storing(self.folder):
-            return _replace(self._tile(box), [json.dumps(about).encode("ascii") + b"\n", *frames])
+            return replace_file(self._tile(box), [_json(about) + b"\n", *frames], before=still_wanted)
 
     def read(self, box: Box) -> NDArray[np.float32]:
         """The values of a tile, checked.
@@ -222,7 +198,7 @@ class Ledger:
         """
         try:
             with self._tile(box).open("rb") as file:
-                return _read_tile(file, box)
+                return _read_tile(file, box, self.folder.name)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise BadTile(f"{self._tile(box).name}: {error}") from error
 
@@ -233,38 +209,39 @@ class Ledger:
     def _tile(self, box: Box) -> Path:
         return self.folder / f"{box.y0}_{box.x0}.tile"
 
+    def _begun(self, box: Box, token: str) -> Path:
+        return self._tile(box).with_suffix(f".{token}.begun")
+
     def _attempt(self, token: str) -> Path:
         return self.folder / f"attempt-{token}.json"
 
-    def _is_ours(self) -> bool:
-        known = _read(self.folder / _RUN)
-        return self.folder.is_dir() and (
-            (known or {}).get("is") == _OURS or not any(self.folder.iterdir()) or self._only_lock()
-        )
 
-    def _only_lock(self) -> bool:
-        return {entry.name for entry in self.folder.iterdir()} <= {"lock"}
-
-    def _clear(self) -> None:
-        for entry in self.folder.iterdir():
-            if entry.name != "lock":
-                entry.unlink()
-
-    def _take_lock(self) -> None:
-        self.close()
-        file = (self.folder / "lock").open("a", encoding="ascii")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise InvalidParameter(
-                f"another run is at work on the tiles in {self.folder}; wait for it, or stop it first"
-            ) from None
-        self._lock = file
+def require_private(folder: Path) -> None:
+    """Raise InvalidParameter where others than this process's user could put files into a folder."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        problem = "is a link" if stat.S_ISLNK(found.st_mode) else "is no folder"
+    elif found.st_uid != os.geteuid():
+        problem = f"belongs to the user {found.st_uid}, and this process runs as {os.geteuid()}"
+    elif found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        problem = "can be written to by others"
+    else:
+        return
+    raise InvalidParameter(
+        f"{folder} {problem}; what is noted there is run as code, so the folder for tiles must be that of "
+        "the one user whom client and workers run as, and writable by nobody else"
+    )
 
 
-def _read_tile(file: Any, box: Box) -> NDArray[np.float32]:  # noqa: ANN401 - a binary file
+def is_of_a_ledger(entry: Path) -> bool:
+    """Whether something in a folder is a file of a ledger."""
+    return _NAMES.fullmatch(entry.name) is not None and stat.S_ISREG(entry.lstat().st_mode)
+
+
+def _read_tile(file: Any, box: Box, run: str) -> NDArray[np.float32]:  # noqa: ANN401 - a binary file
     about = json.loads(file.readline())
+    if about["run"] != run:
+        raise ValueError("it is of another run")
     if about["box"] != _edges(box) or tuple(about["shape"][2:]) != box.shape:
         raise ValueError(f"it is of {about['box']}, {about['shape']}")
     values = np.empty(about["shape"], np.float32)
@@ -280,23 +257,12 @@ def _edges(box: Box) -> list[int]:
     return [box.y0, box.y1, box.x0, box.x1]
 
 
-def _replace(path: Path, parts: list[bytes]) -> int:
-    temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            for part in parts:
-                file.write(part)
-            size = file.tell()
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    return size
+def _json(value: Json) -> bytes:
+    return json.dumps(value).encode("ascii")
 
 
-def _write(path: Path, value: Json) -> None:
-    _replace(path, [json.dumps(value).encode("ascii")])
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _read(path: Path) -> Json | None:
@@ -305,28 +271,3 @@ def _read(path: Path) -> Json | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _encoded(value: Any) -> JsonValue:  # noqa: ANN401 - attributes of any kind
-    """JSON that keeps the type of numpy arrays and numbers: files store them by it."""
-    if isinstance(value, np.ndarray | np.generic):
-        array = np.asarray(value)
-        numbers = array.astype("int64") if array.dtype.kind in "mM" else array
-        return {"numpy": str(array.dtype), "values": numbers.tolist()}
-    if isinstance(value, Mapping):
-        return {"mapping": {str(key): _encoded(item) for key, item in value.items()}}
-    if isinstance(value, list | tuple):
-        return [_encoded(item) for item in value]
-    return value if value is None or isinstance(value, str | bool | int | float) else str(value)
-
-
-def _decoded(value: JsonValue) -> Any:  # noqa: ANN401
-    if isinstance(value, list):
-        return [_decoded(item) for item in value]
-    if isinstance(value, dict) and "numpy" in value:
-        dtype = np.dtype(value["numpy"])
-        array = np.asarray(value["values"], "int64" if dtype.kind in "mM" else dtype).astype(dtype)
-        return array if array.ndim else array[()]
-    if isinstance(value, dict):
-        return {key: _decoded(item) for key, item in value["mapping"].items()}
-    return value

@@ -5,11 +5,14 @@ scene, no pixels are read. The speed is measured on one chunk or a few from the 
 """
 
 import copy
+import os
+import sys
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dask.array
 import numpy as np
@@ -20,12 +23,20 @@ from openeo_udf_fusion.errors import FusionError, InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.execution import Execution
 from openeo_udf_fusion.local.executor import Workspace, format_and_options, prepare, survey_or_reason
-from openeo_udf_fusion.local.ledger import Layout
+from openeo_udf_fusion.local.layout import Layout
 from openeo_udf_fusion.local.locality import Survey
 from openeo_udf_fusion.local.regions import Box, tiles
 from openeo_udf_fusion.local.sources import Source
+from openeo_udf_fusion.local.tile_runs import TILES_AT_ONCE
 from openeo_udf_fusion.local.tiles import tile_size
 from openeo_udf_fusion.local.tiling import Tiling
+from openeo_udf_fusion.local.udf.models_used import may_run_a_model
+from openeo_udf_fusion.models import weights
+from openeo_udf_fusion.models.cores import cores
+from openeo_udf_fusion.udfs import is_shipped
+
+if TYPE_CHECKING:
+    from openeo_udf_fusion.local.cluster import Cluster
 
 COPIES = 3
 """Of the input and the output of a tile that a worker holds at its peak: as read, as given to a UDF, as
@@ -47,12 +58,31 @@ class Speed:
     source : str
         For a reader.
     device : str
-        "cpu", "cuda" or "given".
+        "cpu", "cuda", "given" (nothing was measured), or "unknown": what a user's UDF runs on is its choice.
     """
 
     pixels_per_s: float
     source: str
     device: str
+
+
+@dataclass(frozen=True)
+class Hands:
+    """Who shares the work.
+
+    Attributes
+    ----------
+    count : int
+        How many workers.
+    tiles : int
+        How many tiles each has in memory at once.
+    about : str
+        For a reader.
+    """
+
+    count: int
+    tiles: int
+    about: str
 
 
 def plan(
@@ -62,7 +92,8 @@ def plan(
     format: str | None = None,
     options: Json | None = None,
     tile_px: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    cluster: "Cluster | None" = None,
     pixels_per_s: float | None = None,
 ) -> Json:
     """What `executor.run` would take.
@@ -72,7 +103,10 @@ def plan(
     process, workspace, format, options, tile_px
         As for `executor.run`.
     workers
-        How many share the work, each as fast as this machine.
+        How many processes of this machine share the work, and its cores; None: threads of one process.
+    cluster
+        Whose workers share the work: those that offer what the graph asks for. Each is taken to be as fast as
+        this machine.
     pixels_per_s
         Of one worker; by default this machine computes a few chunks to find out.
 
@@ -92,7 +126,7 @@ def plan(
         What the run would raise before its first tile; InvalidParameter for a speed or a number of workers
         that is not positive.
     """
-    if workers < 1 or (pixels_per_s is not None and pixels_per_s <= 0):
+    if (workers is not None and workers < 1) or (pixels_per_s is not None and pixels_per_s <= 0):
         raise InvalidParameter(f"workers and pixels_per_s must be positive, got {workers}, {pixels_per_s}")
     execution = prepare(process, workspace)
     kind, _ = format_and_options(execution.graph, format, options)
@@ -105,8 +139,11 @@ def plan(
             probe = _probed(execution, survey)
         survey = survey if probe is None else execution.survey(probe.ratios)
         given = None if pixels_per_s is None else Speed(pixels_per_s, "as was given", "given")
-        speed = given or _measured(execution, survey, tile_px)
-        return _described(execution, survey, probe, kind, tile_px, workers, speed)
+        with _share_of_the_cores(workers):
+            speed = given or _measured(execution, survey, tile_px)
+        return _described(
+            execution, survey, probe, kind, tile_px, _hands(execution.graph, workers, cluster), speed
+        )
 
 
 def summary(plan: Json) -> str:
@@ -116,7 +153,10 @@ def summary(plan: Json) -> str:
         return f"does not run tile by tile: {plan['not_local']}\ninput, all in memory: {size}"
     shape = " x ".join(f"{size} {dim}" for dim, size in plan["result"]["shape"].items())
     rows, columns = plan["tiles"]["px"]
-    hours = f"{plan['hours']:.2f} h, {plan['worker_hours']:.2f} h of one {plan['device']} worker"
+    one = {"given": "one worker of the given speed", "unknown": "one worker"}.get(
+        plan["device"], f"one worker on {plan['device']}"
+    )
+    hours = f"{plan['hours']:.2f} h with {plan['workers']} worker(s), {plan['worker_hours']:.2f} h of {one}"
     lines = [
         ("result", f"{shape}, {plan['result']['format']}"),
         ("tiles", f"{plan['tiles']['count']} of {rows} x {columns} px"),
@@ -124,7 +164,7 @@ def summary(plan: Json) -> str:
         ("output", f"{_bytes(plan['bytes_out_per_tile'])} a tile, {_bytes(plan['result_bytes'])} in all"),
         ("disk while running", f"at most {_bytes(plan['disk_bytes_while_running'])}"),
         ("memory of a worker", f"about {_bytes(plan['peak_memory_bytes_per_worker'])}"),
-        ("time", f"{hours}, {plan['workers']} worker(s)"),
+        ("time", hours),
         ("speed", f"{plan['pixels_per_s']:,.0f} pixels/s, {plan['pixel_years_per_s']:,.0f} pixel-years/s"),
     ]
     return "\n".join([*(f"{name + ':':<20}{text}" for name, text in lines), "", *plan["assumptions"]])
@@ -141,7 +181,7 @@ def _described(
     probe: Layout | None,
     kind: str,
     tile_px: int | None,
-    workers: int,
+    hands: Hands,
     speed: Speed,
 ) -> Json:
     shape, tile = survey.grid.shape, _tile(execution, survey, tile_px)
@@ -152,7 +192,7 @@ def _described(
     result = None if depth is None else 4 * depth * shape[0] * shape[1]
     hours = shape[0] * shape[1] / speed.pixels_per_s / 3600
     base, most = _memory()
-    estimate = max(most, base + COPIES * (max(bytes_in) + (bytes_out or 0)))
+    estimate = max(most, base + hands.tiles * COPIES * (max(bytes_in) + (bytes_out or 0)))
     return {
         "tiled": True,
         "not_local": None,
@@ -165,17 +205,19 @@ def _described(
         "result_bytes": result,
         # Finished tiles, the result, and what a COG is made from.
         "disk_bytes_while_running": None if result is None else (3 if kind == "GTiff" else 2) * result,
-        "workers": workers,
+        "workers": hands.count,
+        "tiles_at_once_per_worker": hands.tiles,
         "worker_hours": hours,
-        "hours": hours / workers,
+        "hours": hours / hands.count,
         "device": speed.device,
         "pixels_per_s": speed.pixels_per_s,
         "pixel_years_per_s": speed.pixels_per_s * _years(execution.sources),
         "assumptions": [
-            f"A worker computes {speed.pixels_per_s:,.0f} pixels/s ({speed.source}); the workers share no "
-            "cores, and read as fast as they compute.",
-            f"A worker holds {_bytes(base)} before its first tile, as this process does, and with one "
-            f"{COPIES} times its input and output, or {_bytes(most)}, which is the most that this process took.",
+            hands.about,
+            f"A worker computes {speed.pixels_per_s:,.0f} pixels/s ({speed.source}), and reads as fast.",
+            f"A worker holds {_bytes(base)} before its first tile, as this process does, and for each of the "
+            f"{hands.tiles} tile(s) that it has at once {COPIES} times input and output; or {_bytes(most)}, "
+            "the most that this process took.",
             *(["What UDFs return could not be found out without data."] if probe is None else []),
         ],
     }
@@ -227,9 +269,10 @@ def _measured(execution: Execution, survey: Survey, tile_px: int | None) -> Spee
         side *= 2
     valid = float(np.isfinite(values).mean()) if isinstance(values, xr.DataArray) else 0.0
     rows, columns = box.shape
-    device = _device()
+    device = _device(execution)
     text = (
-        f"measured here on {device}, {rows} x {columns} px from the middle, {valid:.0%} of the result valid"
+        f"measured here on {device} with {cores()} core(s), {rows} x {columns} px from the middle, "
+        f"{valid:.0%} of the result valid"
     )
     return Speed(rows * columns / seconds, text, device)
 
@@ -239,11 +282,43 @@ def _middle(shape: tuple[int, int], tile: tuple[int, int]) -> Box:
     return Box(y, y + tile[0], x, x + tile[1]).clipped(Box(0, shape[0], 0, shape[1]))
 
 
-def _device() -> str:
-    import sys
+def _device(execution: Execution) -> str:
+    """What the models of the graph have run on."""
+    models = [call for call in execution.calls.values() if may_run_a_model(call)]
+    if not all(is_shipped(call.code) for call in models):
+        return "unknown"
+    return weights.loaded()[-1][1].device if models and weights.loaded() else "cpu"
 
-    torch = sys.modules.get("torch")  # a graph without a model has not loaded it
-    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
+
+def _hands(graph: Json, workers: int | None, cluster: "Cluster | None") -> Hands:
+    if cluster is not None:
+        resources, why = cluster.resources_for(graph)
+        count = cluster.having(resources)
+        now = f"{count} of them do now" if count else "none does now, and hours are those of one"
+        return Hands(max(1, count), 1, f"Tiles run on {cluster.place}; {why}; {now}.")
+    if workers is not None:
+        return Hands(workers, 1, f"{workers} worker(s) of this machine share its cores.")
+    return Hands(1, TILES_AT_ONCE, f"One process, {TILES_AT_ONCE} tiles at a time on its threads.")
+
+
+@contextmanager
+def _share_of_the_cores(workers: int | None) -> Iterator[None]:
+    """Let this process compute with as many threads as each of some workers here; None: as it likes."""
+    from openeo_udf_fusion.local.cluster import THREADS, threads_of_one
+
+    unset = [] if workers is None else [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(unset, str(threads_of_one(workers or 1))))
+    torch = sys.modules.get("torch")  # otherwise it is still to read the environment
+    before = torch.get_num_threads() if torch else 0
+    if torch:
+        torch.set_num_threads(min(before, cores()))
+    try:
+        yield
+    finally:
+        for name in unset:
+            del os.environ[name]
+        if torch:
+            torch.set_num_threads(before)
 
 
 def _tile(execution: Execution, survey: Survey, side_px: int | None) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -23,7 +23,8 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local import remote
 from openeo_udf_fusion.local.execution import Execution
 from openeo_udf_fusion.local.formats import Writer, writer
-from openeo_udf_fusion.local.ledger import BadTile, Layout, Ledger
+from openeo_udf_fusion.local.layout import Layout
+from openeo_udf_fusion.local.ledger import BadTile, Ledger
 from openeo_udf_fusion.local.regions import Box, tiles
 from openeo_udf_fusion.local.tile_worker import Answer
 from openeo_udf_fusion.local.tiles import ahead
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 
 # Two tiles at once are enough: one reads or writes while the other computes with all cores.
 TILES_AT_ONCE = min(2, os.cpu_count() or 1)
+"""On threads; one more may wait to be written."""
 
 Say = Callable[[LogEntry], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ class Written:
     template : Template
     files : list of Path
     tiles : dict
-        `total`, `computed` (the others were there), `px` (rows, columns of one), `seconds`; with workers also
+        `total`, `computed` (the others were there), `px` (rows, columns of one), `seconds` (of which
+        `seconds_first` for the tile that runs alone, since it settles the layout); with workers also
         `by_worker`, the number that each computed.
     """
 
@@ -118,7 +122,7 @@ def run_straight(tiling: Tiling, runner: UdfRunner, target: Target, steps: Steps
         opened.write(first, box.rows, box.columns)
         steps.done(1, len(all_boxes), box.shape[0] * box.shape[1])
         del first
-        for count, (box, cube) in enumerate(ahead(pool, compute, all_boxes[1:], TILES_AT_ONCE + 1), start=2):
+        for count, (box, cube) in enumerate(_on_threads(pool, compute, all_boxes[1:]), start=2):
             opened.write(cube, box.rows, box.columns)
             steps.done(count, len(all_boxes), box.shape[0] * box.shape[1])
             steps.go_on()
@@ -178,7 +182,7 @@ class Threads:
             self._steps.go_on()
             return self._maker.make(box)
 
-        return ahead(self._pool, make, todo, TILES_AT_ONCE + 1)
+        return _on_threads(self._pool, make, todo)
 
 
 class Workers:
@@ -193,7 +197,7 @@ class Workers:
         self._pool = cluster.pool(
             resources, steps.cancelled, lambda text: say(LogEntry("warning", text, now()))
         )
-        self._folder, self._token = str(ledger.folder.absolute()), token
+        self._ledger, self._token = ledger, token
         self._say = say
         self.counts: Counter[str] = Counter()
 
@@ -207,11 +211,15 @@ class Workers:
     def made(self, todo: Sequence[Box]) -> Iterator[tuple[Box, Receipt]]:
         """See `Crew`."""
         orders = [self._order(box) for box in todo]
-        answers = ahead(self._pool, remote.compute, orders, self._cluster.look_ahead())
+        answers = ahead(self._pool, remote.compute, orders, self._cluster.look_ahead)
         return ((Box(*edges), self._heard(answer)) for (_, _, edges), answer in answers)
 
+    def has_begun(self) -> bool:
+        """Whether a worker has begun a tile."""
+        return bool(self.counts) or self._ledger.has_begun(self._token)
+
     def _order(self, box: Box) -> remote.Order:
-        return self._folder, self._token, (box.y0, box.y1, box.x0, box.x1)
+        return str(self._ledger.folder.absolute()), self._token, (box.y0, box.y1, box.x0, box.x1)
 
     def _heard(self, answer: Answer) -> Receipt:
         for entry in answer.log:
@@ -228,11 +236,12 @@ def run_kept(crew: Threads | Workers, ledger: Ledger, target: Target, steps: Ste
     """Run those tiles that the ledger does not have, and write all."""
     steps.go_on()
     layout = ledger.layout()
-    begin, computed = time.monotonic(), 0
+    begin, first, computed = time.monotonic(), 0.0, 0
     if layout is None:
         computed += 1
         crew.first()
         layout = _known(ledger.layout())
+        first = time.monotonic() - begin
     else:
         crew.settle(layout)
     all_boxes, there = boxes(layout), ledger.finished()
@@ -252,7 +261,7 @@ def run_kept(crew: Threads | Workers, ledger: Ledger, target: Target, steps: Ste
             fresh = is_new or again or (count == 1 and computed == 1)
             computed += is_new or again
             steps.done(count, len(all_boxes), fresh * box.shape[0] * box.shape[1])
-    about = _about(layout, len(all_boxes), computed, begin)
+    about = {**_about(layout, len(all_boxes), computed, begin), "seconds_first": round(first, 3)}
     by_worker = {"by_worker": dict(crew.counts)} if crew.counts else {}
     return Written(layout.template, opened.files, {**about, **by_worker})
 
@@ -264,6 +273,12 @@ def threads_crew(
     """A crew of threads."""
     with tile_threads(execution.runner) as pool:
         yield Threads(TileMaker(tiling, ledger, token, retries=0), tiling, pool, steps)
+
+
+def _on_threads(
+    pool: ThreadPoolExecutor, function: Callable[[Box], T], todo: Sequence[Box]
+) -> Iterator[tuple[Box, T]]:
+    return ahead(pool, function, todo, lambda: TILES_AT_ONCE + 1)
 
 
 @contextmanager

@@ -7,14 +7,16 @@ run; its sources stay open, and the weights that its first tile loads stay in me
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import openeo_udf_fusion
-from openeo_udf_fusion.errors import Cancelled, FusionError, WorkerMismatch
+from openeo_udf_fusion.errors import Cancelled, FusionError, InvalidParameter, WorkerMismatch
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.execution import Execution
-from openeo_udf_fusion.local.fingerprints import files_seen
+from openeo_udf_fusion.local.fingerprints import code_digest, files_seen, weight_digests
 from openeo_udf_fusion.local.ledger import Ledger
 from openeo_udf_fusion.local.regions import Box
 from openeo_udf_fusion.local.remote import Order
@@ -24,7 +26,10 @@ from openeo_udf_fusion.local.udf.confinement import Confinement
 from openeo_udf_fusion.local.udf.runner import UdfRunner
 
 POLL_S = 1.0
+LOOK_S = 0.2
 KEPT_RUNS = 8
+NOTE_PATIENCE_S = 10.0
+"""How long a network file system may hide a note from a worker that another machine has just written."""
 RETRIES = 2
 """How often a tile may be begun again after a worker died over it."""
 
@@ -55,10 +60,18 @@ def compute(order: Order) -> Answer:
         del _said.log
 
 
+def leave() -> None:
+    """This process is asked to end: the tiles that it computes are not held against anybody."""
+    for run in list(_runs.values()):
+        run.maker.leave()
+
+
 def spec(graph: Json, data: Path, side_px: int | None, owner: str, udf: Confinement) -> Json:
     """What an attempt's note tells the workers."""
     return {
         "version": openeo_udf_fusion.__version__,
+        "code": code_digest(),
+        "weights": weight_digests(),
         "graph": graph,
         "data": str(data.absolute()),
         "seen": files_seen(graph, data),
@@ -77,9 +90,7 @@ class _Run:
         self._asked_s, self._goes_on = 0.0, True
         self._settled = False
         self._lock = threading.Lock()
-        noted = self._ledger.attempt(token)
-        if noted is None:
-            raise _no_ledger(folder)
+        noted = _noted(self._ledger, token)
         _require_the_same(noted)
         runner = UdfRunner(_say, self.cancelled, Confinement.from_json(noted["udf"]), noted["owner"])
         execution = Execution(noted["graph"], Path(noted["data"]), runner, _ignore)
@@ -90,7 +101,7 @@ class _Run:
     def make(self, box: Box) -> Receipt:
         with self._lock:
             if not self._settled:
-                layout = self._ledger.layout()
+                layout = _patiently(self._ledger.layout)
                 if layout is None:
                     raise WorkerMismatch(f"{_name()} does not see the layout in {self._ledger.folder}")
                 self._tiling.settle(layout)
@@ -131,6 +142,12 @@ def _require_the_same(noted: Json) -> None:
             f"{_name()} has openeo-udf-fusion {openeo_udf_fusion.__version__}, the client has "
             f"{noted['version']}; install one version on both (one image for all)"
         )
+    for what, own in (("code", code_digest()), ("weights", weight_digests())):
+        if noted[what] != own:
+            raise WorkerMismatch(
+                f"{_name()} has other {what} of openeo-udf-fusion {openeo_udf_fusion.__version__} than the "
+                "client; install the same build on both (one image for all)"
+            )
     data = Path(noted["data"])
     if not data.is_dir():
         raise WorkerMismatch(
@@ -148,13 +165,32 @@ def _require_the_same(noted: Json) -> None:
         )
 
 
-def _no_ledger(folder: str) -> FusionError:
-    if Path(folder).is_dir():
-        return Cancelled("the run has ended")
-    return WorkerMismatch(
-        f"{_name()} does not see the folder {folder} for finished tiles; the output (of a server: its "
-        "--state) must lie on a file system that the client and all workers mount at the same path"
+def _noted(ledger: Ledger, token: str) -> Json:
+    try:
+        noted = _patiently(lambda: ledger.attempt(token) or ledger.has_ended(token))
+    except InvalidParameter as error:
+        raise WorkerMismatch(f"{_name()}: {error}") from error
+    if isinstance(noted, dict):
+        return noted
+    if noted:
+        raise Cancelled("the run has ended")
+    what = "what the client noted in" if ledger.folder.is_dir() else ""
+    raise WorkerMismatch(
+        f"{_name()} does not see {what} the folder {ledger.folder} for finished tiles; the output (of a "
+        "server: its --state) must lie on a file system that the client and all workers mount at the same "
+        "path"
     )
+
+
+T = TypeVar("T")
+
+
+def _patiently(look: Callable[[], T]) -> T:
+    """What is found there, as soon as something is; in the end what was found instead."""
+    deadline = time.monotonic() + NOTE_PATIENCE_S
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    return found
 
 
 def _name() -> str:

@@ -63,15 +63,16 @@ def tile_size(survey: Survey, bytes_per_pixel: int, side_px: int | None = None) 
 
 
 def ahead(
-    pool: Pool, function: Callable[[Item], T], items: Sequence[Item], limit: int
+    pool: Pool, function: Callable[[Item], T], items: Sequence[Item], limit: Callable[[], int]
 ) -> Iterator[tuple[Item, T]]:
-    """Results in the order of `items`, with at most `limit` of them computed or waiting to be taken.
+    """Results in the order of `items`, with at most `limit()` of them computed or waiting to be taken.
 
-    The first are submitted at once, before anything is taken.
+    The first are submitted at once, before anything is taken. The limit is asked for whenever one was taken:
+    what computes tiles may grow meanwhile.
     """
     rest = iter(items)
-    waiting = deque((item, pool.submit(function, item)) for item in islice(rest, limit))
-    return _taken(pool, function, rest, waiting)
+    waiting = deque((item, pool.submit(function, item)) for item in islice(rest, limit()))
+    return _taken(pool, function, rest, waiting, limit)
 
 
 def _taken(
@@ -79,12 +80,14 @@ def _taken(
     function: Callable[[Item], T],
     rest: Iterator[Item],
     waiting: deque[tuple[Item, Promise[T]]],
+    limit: Callable[[], int],
 ) -> Iterator[tuple[Item, T]]:
     try:
         while waiting:
             done, promise = waiting.popleft()
             yield done, promise.result()
-            waiting.extend((item, pool.submit(function, item)) for item in islice(rest, 1))
+            room = max(0, limit() - len(waiting))
+            waiting.extend((item, pool.submit(function, item)) for item in islice(rest, room))
     finally:
         for _, promise in waiting:
             promise.cancel()

@@ -10,7 +10,8 @@ import xarray as xr
 
 from openeo_udf_fusion.errors import InvalidCube, WorkersLost
 from openeo_udf_fusion.local.execution import Execution, ResolutionFound, raster
-from openeo_udf_fusion.local.ledger import Layout, Ledger
+from openeo_udf_fusion.local.layout import Layout
+from openeo_udf_fusion.local.ledger import Ledger
 from openeo_udf_fusion.local.locality import Survey
 from openeo_udf_fusion.local.regions import Box, tiles
 from openeo_udf_fusion.local.tiles import tile_size
@@ -118,6 +119,7 @@ class TileMaker:
         self._ledger = ledger
         self._token = token
         self._retries = retries
+        self._under_way: set[Box] = set()
 
     def first(self) -> Receipt:
         """Compute the first tile, and note the layout."""
@@ -127,6 +129,11 @@ class TileMaker:
         """Compute another tile."""
         return self._kept(box, lambda: (box, self._tiling.compute(box)))
 
+    def leave(self) -> None:
+        """This process ends on purpose: that is no mark against the tiles that it computes."""
+        for box in list(self._under_way):
+            self._ledger.leave_tile(box, self._token)
+
     def _kept(self, box: Box, compute: Callable[[], tuple[Box, xr.DataArray]]) -> Receipt:
         begin = time.monotonic()
         begun = self._ledger.begin_tile(box, self._token)
@@ -135,13 +142,16 @@ class TileMaker:
                 f"the {_named(box)} is given up: {begun - 1} workers died while they computed it, killed for "
                 "lack of memory perhaps; give workers more memory, or ask for smaller tiles (--tile-px)"
             )
+        self._under_way.add(box)
         try:
             place, cube = compute()
             layout = self._tiling.layout
-            size = self._ledger.store(place, layout.template.tile_values(cube, place.rows, place.columns))
+            values = layout.template.tile_values(cube, place.rows, place.columns)
+            size = self._ledger.store(place, values, self._token)
             if box == FIRST:
                 self._ledger.settle(layout)
         finally:
+            self._under_way.discard(box)
             self._ledger.end_tile(box, self._token)
         return Receipt(place, size, time.monotonic() - begin)
 

@@ -22,6 +22,9 @@ LONGEST_DAYS = 400
 OBSERVED, TRANSLATED, BRIDGED, BEYOND = 0, 1, 2, 2 + LONGEST_DAYS + 1
 """Where each kind's rows begin in a table: bridged and beyond have one per day, from 0."""
 ROWS = BEYOND + LONGEST_DAYS + 1
+RAMP = 0.05
+"""Distrust grows from none at strangeness 1 to all at 1 + RAMP: a step would tear apart what two runtimes say
+of one pixel, since their strangenesses differ by rounding."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,13 @@ class Calibration:
         )
 
     def apply(
-        self, estimate: Estimate, own: Grid, query: Tensor, strange: Tensor, target: str
+        self, estimate: Estimate, own: Grid, query: Tensor, strangeness: Tensor, target: str
     ) -> tuple[Tensor, Tensor]:
         """Return location and sigma (p, q, b) of which the tables approve.
 
-        `own` are the target's observations and `query` (q,) the positions asked for; `strange` (p,) tells
-        which pixels are unlike the training's: of those the base alone counts, and what the network would
-        have made of it adds to the spread.
+        `own` are the target's observations and `query` (q,) the positions asked for. The more a pixel's
+        `strangeness` (p,) is beyond the training's, see `distrust`, the more of the base counts instead, at
+        last it alone; what the network would have made of it adds to the spread by the same share.
         """
         share, inflation = self.share[target], self.inflation[target]
         bands = torch.arange(share.shape[1], device=query.device)
@@ -87,10 +90,10 @@ class Calibration:
         correction = estimate.location - estimate.base
         location = estimate.base + share.flatten()[cell] * correction
         sigma = estimate.sigma * inflation.flatten()[cell]
-        if not holds(~strange.any()):
-            stranger = strange[:, None, None]
-            location = torch.where(stranger, estimate.base, location)
-            sigma = torch.where(stranger, (sigma.square() + correction.square()).sqrt(), sigma)
+        if not holds((strangeness <= 1).all()):
+            doubt = distrust(strangeness)[:, None, None]
+            location = torch.lerp(location, estimate.base, doubt)
+            sigma = (sigma.square() + (doubt * correction).square()).sqrt()
         return location, torch.maximum(sigma, self.floor[target] * restlessness(own))
 
     def strangeness(self, centres: Mapping[str, Tensor], known: Tensor) -> Tensor:
@@ -110,6 +113,11 @@ class Calibration:
             pull = away @ self.precision
         distance = (away * pull).sum(-1).clamp(min=0) / known.sum(-1).clamp(min=1)
         return distance.sqrt() / self.limit
+
+
+def distrust(strangeness: Tensor) -> Tensor:
+    """How little the network counts, 0-1, for a pixel so strange; continuous, see `RAMP`."""
+    return ((strangeness - 1) / RAMP).clamp(0, 1)
 
 
 def restlessness(series: Grid) -> Tensor:

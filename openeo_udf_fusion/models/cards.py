@@ -13,6 +13,8 @@ from openeo_udf_fusion.jsontypes import Json
 
 FOLDER = Path(__file__).parent
 MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
+COMPUTATION = 2
+"""Raised when the code makes something else of the same weights and calibration: older graphs are refused."""
 SHA256_MULTIHASH = "1220"
 """How a SHA-256 begins as a multihash, the form of STAC's `file:checksum`."""
 
@@ -75,8 +77,8 @@ class Card:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides what comes out: weights, hyperparameters and calibration."""
-        parts = [self.sha256, self.hyperparameters, self.calibration]
+        """A hash of all that decides what comes out: weights, hyperparameters, calibration, and the code."""
+        parts = [COMPUTATION, self.sha256, self.hyperparameters, self.calibration]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

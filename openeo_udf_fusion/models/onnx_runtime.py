@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from openeo_udf_fusion.models.cores import cores
 from openeo_udf_fusion.models.series import Blocks, Daily, Outcome, Runtime
 from openeo_udf_fusion.models.threads import pool_of_cores, side_by_side
 
@@ -16,7 +17,7 @@ ERRORS_ONLY = 3
 
 
 class OnnxNetwork:
-    """A network as an ONNX graph, `models.onnx_export`; see `series.Network`.
+    """A network as an ONNX graph, exported by `training.onnx_graph`; see `series.Network`.
 
     Parameters
     ----------
@@ -60,6 +61,11 @@ class OnnxNetwork:
             "to_viirs": np.array(target == "viirs"),
         }
         return Outcome(*self.session.run(["values", "sigma", "strangeness"], given))
+
+    @property
+    def threads(self) -> int:
+        """As `series.Network.threads`."""
+        return cores()
 
     def side_by_side(self, function: Callable[[T], None], items: Iterable[T]) -> None:
         """Call a function with every item, as many at once as there are cores, each on one."""

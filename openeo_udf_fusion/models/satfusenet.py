@@ -335,7 +335,8 @@ class GatheredReach:
     """`Reach` for a graph that serves any number of bins: all blocks at once, by the places of their bins.
 
     `rows` (n, r) and `keys` (n, k) are the bins of each block, `models.series.Blocks`; rows may repeat behind
-    the last bin.
+    the last bin. `Reach` stays beside it, since torch fuses attention over slices, and a graph has
+    no slices whose number depends on the series; the export is refused where the two differ.
     """
 
     def __init__(self, seen: Tensor, config: Config, rows: Tensor, keys: Tensor) -> None:

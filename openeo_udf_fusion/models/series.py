@@ -153,6 +153,10 @@ class Network(Protocol):
     bin_days: int
     runtime: Runtime
 
+    @property
+    def threads(self) -> int:
+        """How many blocks of pixels are computed at once."""
+
     def run(
         self,
         grids: Mapping[str, Daily],

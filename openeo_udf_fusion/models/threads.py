@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
 
+from openeo_udf_fusion.models.cores import cores
+
 T = TypeVar("T")
 
 
@@ -39,16 +41,6 @@ def pool_of_cores() -> ThreadPoolExecutor | None:
     """As many threads as cores may be used, shared by all callers in a process; None where that is one."""
     count = cores()
     return _pool(count, os.getpid()) if count > 1 else None
-
-
-def cores() -> int:
-    """How many cores may be used: OMP_NUM_THREADS if it says so, as for torch, else all that are granted."""
-    stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if stated.isdecimal() and int(stated) > 0:
-        return int(stated)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @lru_cache(maxsize=2)

@@ -1,10 +1,15 @@
 """Load a model's weights through its card: verified, once per process, in the runtime that is there."""
 
 import hashlib
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from openeo_udf_fusion.errors import CorruptWeights, InvalidParameter, UnmetRequirement
@@ -68,24 +73,45 @@ def load(
         raise InvalidParameter(f"precision is 'float32' or 'bfloat16', got {precision!r}")
     if runtime not in (None, *RUNTIMES):
         raise InvalidParameter(f"runtime is one of {list(RUNTIMES)} or None, got {runtime!r}")
-    return _load(name, precision, device, runtime, folder)
+    with _loading:  # else threads that ask at once would load one each
+        model = _load(name, precision, device, runtime, folder)
+    _say(name, model.network.runtime)
+    return model
 
 
-def report(tell: Tell) -> None:
-    """Tell once in this process what each model that was loaded runs on.
+@contextmanager
+def reporting(tell: Tell) -> Iterator[None]:
+    """While it lasts, tell what a model runs on as soon as `load` has it; once each, loaded before or not.
 
     Parameters
     ----------
     tell
         Takes the facts and a message; `openeo.udf.inspect` in a UDF.
     """
-    while _untold:
-        name, runtime = _untold.pop()
-        text = f"{name} runs on {runtime.name} {runtime.version}, {runtime.device}, {runtime.precision}"
-        tell(data={"model": name, **asdict(runtime)}, message=text)
+    token = _listener.set((tell, set()))
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
-_untold: list[tuple[str, Runtime]] = []
+def loaded() -> list[tuple[str, Runtime]]:
+    """Return what each model that this process has loaded runs on, in the order of loading."""
+    return list(_loaded)
+
+
+_loaded: list[tuple[str, Runtime]] = []
+_loading = Lock()
+_listener: ContextVar[tuple[Tell, set[tuple[str, Runtime]]] | None] = ContextVar("listener", default=None)
+
+
+def _say(name: str, runtime: Runtime) -> None:
+    tell, said = _listener.get() or (None, set())
+    if tell is None or (name, runtime) in said:
+        return
+    said.add((name, runtime))
+    text = f"{name} runs on {runtime.name} {runtime.version}, {runtime.device}, {runtime.precision}"
+    tell(data={"model": name, **asdict(runtime)}, message=text)
 
 
 @lru_cache(maxsize=8)
@@ -99,7 +125,7 @@ def _load(
         raise UnmetRequirement(f"{name} with runtime {chosen!r} needs {reason}; {INSTALL}")
     opened = _with_torch if chosen == "torch" else _with_onnx
     network = opened(card, precision, device, folder)
-    _untold.append((name, network.runtime))
+    _loaded.append((name, network.runtime))
     return Pixelwise(network)
 
 
@@ -113,7 +139,10 @@ def _chosen(card: cards.Card, folder: Path) -> RuntimeName:
     for runtime in (*there, *files):
         if lacking(runtime) is None:
             return runtime
-    raise UnmetRequirement(f"{card.name} needs torch or onnxruntime, and neither is installed; {INSTALL}")
+    reasons = "; ".join(f"{runtime} lacks {lacking(runtime)}" for runtime in RUNTIMES)
+    raise UnmetRequirement(
+        f"{card.name} needs torch or onnxruntime, and neither can be imported here: {reasons}; {INSTALL}"
+    )
 
 
 def lacking(runtime: RuntimeName) -> str | None:
@@ -169,14 +198,14 @@ def verified_onnx(card: cards.Card, folder: Path) -> bytes:
     CorruptWeights
         There is none, its bytes are others, or it was exported before weights or calibration changed.
     """
-    advice = f"run: openeo-udf-fusion weights export-onnx {card.name}"
+    advice = f"run: {export_command(card.name, folder)}"
     if card.onnx is None:
         raise CorruptWeights(f"the card of {card.name} in {folder} names no ONNX file; {advice}")
     content = verified(folder / card.onnx.file, card.onnx.sha256)
     if card.onnx.made_from != card.fingerprint:
         raise CorruptWeights(
-            f"{card.onnx.file} was exported from other weights or another calibration than the card's; "
-            f"{advice}"
+            f"{card.onnx.file} was exported from other weights or another calibration than the card's, or by "
+            f"an older version of this package; {advice}"
         )
     return content
 
@@ -193,11 +222,14 @@ def load_embedding(
         raise UnmetRequirement(
             f"{name} needs torch, and lacks {reason}; run: pip install 'openeo-udf-fusion[torch]'"
         )
-    return _load_embedding(name, device, folder)
+    with _loading:
+        embedder, runtime = _load_embedding(name, device, folder)
+    _say(name, runtime)
+    return embedder
 
 
 @lru_cache(maxsize=4)
-def _load_embedding(name: str, device: str | None, folder: Path) -> "Embedder":
+def _load_embedding(name: str, device: str | None, folder: Path) -> tuple["Embedder", Runtime]:
     import torch
     from safetensors.torch import load as load_tensors
 
@@ -209,8 +241,15 @@ def _load_embedding(name: str, device: str | None, folder: Path) -> "Embedder":
     model = S1S2Embedding(config_from_json(card.hyperparameters))
     model.load_state_dict(load_tensors(content))
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    _untold.append((name, Runtime("torch", torch.__version__, place, "float32")))
-    return Embedder(model, card.calibration, place)
+    runtime = Runtime("torch", torch.__version__, place, "float32")
+    _loaded.append((name, runtime))
+    return Embedder(model, card.calibration, place), runtime
+
+
+def export_command(name: str, folder: Path) -> str:
+    """The command that makes a model's ONNX file anew, beside its card."""
+    command = ["openeo-udf-fusion", "weights", "export-onnx", name, "--folder", folder, "--out", folder]
+    return shlex.join(map(str, command))
 
 
 def verified(file: Path, sha256: str) -> bytes:

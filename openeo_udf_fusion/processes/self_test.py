@@ -11,7 +11,7 @@ import xarray as xr
 
 from openeo_udf_fusion import __version__, cubes
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models import cards, threads, weights
+from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.series import Observations
 
 MODEL = "satfusenet"
@@ -88,7 +88,7 @@ def self_test(cube: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
     Raises
     ------
-    MissingRuntime, CorruptWeights
+    UnmetRequirement, CorruptWeights
         Nothing runs the network there, or its weights are damaged.
     InvalidCube
         The cube has no dates or no bands.
@@ -127,7 +127,7 @@ def report() -> Report:
 
     Raises
     ------
-    MissingRuntime, CorruptWeights
+    UnmetRequirement, CorruptWeights
         Nothing runs the network there, or its weights are damaged.
     """
     card, model = cards.read(MODEL), weights.load(MODEL)
@@ -140,7 +140,7 @@ def report() -> Report:
         runtime=runtime.name,
         runtime_version=runtime.version,
         device=runtime.device,
-        threads=threads.cores(),
+        threads=model.network.threads,
         checksum=round(found, 6),
         expected=EXPECTED,
         tolerance=TOLERANCE,

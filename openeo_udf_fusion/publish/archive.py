@@ -12,7 +12,6 @@ import stat
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib import metadata, resources
 from pathlib import Path
 from secrets import token_hex
@@ -23,7 +22,7 @@ from packaging.requirements import Requirement
 from openeo_udf_fusion import __version__
 from openeo_udf_fusion.errors import InvalidParameter, StorageFailed
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models import cards
+from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.processes import self_test
 from openeo_udf_fusion.publish import archive_wheels as wheels
 from openeo_udf_fusion.publish.archive_wheels import Runtime, Sources, Target
@@ -79,7 +78,7 @@ def build(
     Parameters
     ----------
     runtime : "onnx" or "torch"
-        What runs the networks on the workers; torch is some ten times larger.
+        What runs the networks on the workers; torch is some six times larger.
     target : Target
         The workers' Python, C library and processor.
     out : Path
@@ -95,6 +94,8 @@ def build(
         An unknown runtime, or a Python that this package does not run on.
     UnavailableWheel
         Something that is needed has no wheel for the target.
+    CorruptWeights
+        Weights of this package are missing or damaged, or a graph was exported from others.
     StorageFailed
         The folder cannot be written to.
     """
@@ -158,10 +159,7 @@ def _manifest(
         "folder": ARCHIVE_FOLDER,
         "contents": [own, *others],
         "expected_on_worker": sorted(str(requirement) for requirement in expected),
-        "weights": [
-            {"model": name, "file": _weights_of(name, runtime), "sha256": _sha256_of(name, runtime)}
-            for name in cards.names()
-        ],
+        "weights": _weights(runtime),
         "self_test": {"checksum": self_test.EXPECTED, "tolerance": self_test.TOLERANCE},
     }
 
@@ -184,13 +182,21 @@ def _described(distribution: metadata.Distribution) -> Json:
     return {"name": about["Name"], "version": distribution.version, "licence": licence}
 
 
-def _weights_of(model: str, runtime: Runtime) -> str:
-    return f"{PACKAGE}/models/{model}{_WEIGHTS[runtime]}"
-
-
-def _sha256_of(model: str, runtime: Runtime) -> str:
-    file = cards.FOLDER / f"{model}{_WEIGHTS[runtime]}"
-    return sha256(file.read_bytes()).hexdigest()
+def _weights(runtime: Runtime) -> list[Json]:
+    """Return file and SHA-256 of every model that the runtime can run; each is verified."""
+    found = []
+    for name in cards.names():
+        card = cards.read(name)
+        if runtime == "torch":
+            file, digest = card.weights_file, card.sha256
+            weights.verified(cards.FOLDER / file, digest)
+        elif card.onnx is not None:
+            file, digest = card.onnx.file, card.onnx.sha256
+            weights.verified_onnx(card, cards.FOLDER)
+        else:
+            continue
+        found.append({"model": name, "file": f"{PACKAGE}/models/{file}", "sha256": digest})
+    return found
 
 
 def _copy_package(runtime: Runtime, folder: Path) -> None:

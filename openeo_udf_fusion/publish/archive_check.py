@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -54,7 +54,8 @@ def check(file: Path, python: str | None = None) -> Json:
     Returns
     -------
     dict
-        What `processes.self_test.report` says there.
+        What `processes.self_test.report` says there, and `warnings`: which libraries of the interpreter are
+        other than the archive expects.
 
     Raises
     ------
@@ -170,12 +171,27 @@ def _judged(found: Json, manifest: Json) -> Json:
         )
     if differs:
         raise SelfTestFailed(f"the archive says {expected}, what ran is {differs}")
+    if report["python"].split(".")[:2] != manifest["python"].split("."):
+        raise SelfTestFailed(
+            f"the archive is for Python {manifest['python']}, the interpreter is {report['python']}; "
+            f"{_ADVICE} --python {'.'.join(report['python'].split('.')[:2])}"
+        )
     if not right or found["bands"]["passed"] != 1:
         raise SelfTestFailed(
             f"the checksum should be {stated['checksum']} within {stated['tolerance']}, it is "
             f"{report['checksum']}; do not use this archive: {_ADVICE}"
         )
-    return dict(report)
+    return dict(report) | {"warnings": list(_unexpected(report["libraries"], manifest))}
+
+
+def _unexpected(libraries: Mapping[str, str], manifest: Json) -> Iterator[str]:
+    """Say which libraries are others than the archive expects of a worker: nobody tried it with those."""
+    for requirement in map(Requirement, manifest["expected_on_worker"]):
+        version = libraries.get(requirement.name)
+        if version is None or version == "not there":
+            yield f"the archive expects {requirement} of a worker, this interpreter has none"
+        elif not requirement.specifier.contains(version, prereleases=True):
+            yield f"the archive expects {requirement} of a worker, this interpreter has {version}"
 
 
 # --- what a worker brings

@@ -98,10 +98,10 @@ class Backend:
         with explained(f"cannot list the processes of {self.url}"):
             return {process["id"] for process in self._connection.list_processes()}
 
-    def udf_runtimes(self) -> Json:
-        """Return its UDF runtimes by name; none where it does not list any."""
+    def udf_runtimes(self) -> Json | None:
+        """Return its UDF runtimes by name; None where it does not list them, which openEO leaves open."""
         if not self._connection.capabilities().supports_endpoint("/udf_runtimes"):
-            return {}
+            return None
         with explained(f"cannot list the UDF runtimes of {self.url}"):
             runtimes: Json = self._connection.list_udf_runtimes()
             return runtimes

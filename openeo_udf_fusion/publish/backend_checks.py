@@ -58,7 +58,12 @@ def objections(backend: Backend, processes: Iterable[Json]) -> list[Finding]:
 
 
 def _runtime_findings(backend: Backend) -> Iterator[Finding]:
-    runtimes = {name.lower(): runtime for name, runtime in backend.udf_runtimes().items()}
+    listed = backend.udf_runtimes()
+    if listed is None:
+        message = f"{backend.url} does not list its UDF runtimes: ask whether it runs UDFs in Python"
+        yield Finding("note", "backend-runtime", message)
+        return
+    runtimes = {name.lower(): runtime for name, runtime in listed.items()}
     if "python" not in runtimes:
         named = sorted(runtimes) or "none at all"
         yield Finding(

@@ -1,8 +1,11 @@
 """Whose a stored process is, and whether it is what would be published.
 
 What is published carries a mark at the end of its description, a field that every backend keeps: the
-package, its version, and a fingerprint of what the process does. A process whose mark is missing, or whose
-graph is not the one of its mark, is somebody else's work.
+package, its version, a fingerprint of what the process does, and one of each of its texts (summary,
+description, what it returns, the parameters' descriptions). A process whose mark is missing, or which is not
+what its mark says, is somebody else's work. A text that is not there at all counts for nothing: some backends
+keep only a few fields. Neither do spaces and line ends, nor what people do not read as text (categories,
+links, examples).
 """
 
 import hashlib
@@ -14,10 +17,12 @@ from typing import Literal
 from openeo_udf_fusion import __version__
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 
-_MARK = re.compile(r"\*openeo-udf-fusion (?P<version>\S+), fingerprint (?P<fingerprint>[0-9a-f]{16})\*\s*$")
+_MARK = re.compile(
+    r"\*openeo-udf-fusion (?P<version>\S+), fingerprint (?P<fingerprint>[0-9a-f]{16}), "
+    r"texts (?P<texts>[0-9a-f]{8}(-[0-9a-f]{8}){3})\*\s*$"
+)
 _UNSAID = {"optional": False, "deprecated": False, "experimental": False, "result": False}
 """What may be left out of JSON without a change of meaning; so may null."""
-_TOLD = ("summary", "description", "returns")
 
 State = Literal["absent", "same", "ours", "changed", "foreign"]
 
@@ -46,7 +51,8 @@ class Standing:
 
 def marked(process: Json) -> Json:
     """Return a process with the mark in its description."""
-    mark = f"*openeo-udf-fusion {__version__}, fingerprint {fingerprint(process)}*"
+    digests = "-".join(_digest(text, 8) for text in _texts(process))
+    mark = f"*openeo-udf-fusion {__version__}, fingerprint {fingerprint(process)}, texts {digests}*"
     return process | {"description": f"{process['description'].rstrip()}\n\n{mark}\n"}
 
 
@@ -56,8 +62,11 @@ def fingerprint(process: Json) -> str:
         {name: parameter.get(name) for name in ("name", "schema", "default", "optional")}
         for parameter in process.get("parameters") or []
     ]
-    content = _plain({"parameters": takes, "process_graph": process.get("process_graph")})
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return _digest(_plain({"parameters": takes, "process_graph": process.get("process_graph")}), 16)
+
+
+def _digest(value: JsonValue, length: int) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:length]
 
 
 def standing(process: Json, there: Json | None) -> Standing:
@@ -74,26 +83,57 @@ def standing(process: Json, there: Json | None) -> Standing:
         return Standing("absent")
     found = _MARK.search(there.get("description") or "")
     version = found["version"] if found else None
-    equal = fingerprint(there) == fingerprint(process)
-    if equal and _says_the_same(marked(process), there):
-        return Standing("same", version)
-    if equal or (found and found["fingerprint"] == fingerprint(there)):
-        return Standing("ours", version)
-    return Standing("changed", version) if found else Standing("foreign")
+    if fingerprint(there) == fingerprint(process) and _says_the_same(process, there):
+        up_to_date = not there.get("description") or (found and found[0].strip() == _mark_of(process))
+        return Standing("same" if up_to_date else "ours", version)
+    if found is None:
+        return Standing("foreign")
+    return Standing("ours" if _is_as_marked(there, found) else "changed", version)
+
+
+def _mark_of(process: Json) -> str:
+    return str(marked(process)["description"]).strip().rpartition("\n")[2]
 
 
 def _says_the_same(process: Json, there: Json) -> bool:
-    told = all(not there.get(name) or _text(there[name]) == _text(process[name]) for name in _TOLD)
-    known = there.get("parameters") or []
-    before = {parameter["name"]: parameter.get("description") for parameter in known}
-    return told and all(
-        not before.get(parameter["name"]) or before[parameter["name"]] == parameter["description"]
-        for parameter in process["parameters"]
+    """Whether every text that is there is that of the process."""
+    *stored, described = _texts(there)
+    *own, describes = _texts(process)
+    told = all(not text or text == expected for text, expected in zip(stored, own, strict=True))
+    return told and described.items() <= describes.items()
+
+
+def _is_as_marked(there: Json, mark: re.Match[str]) -> bool:
+    """Whether a process is, as far as it is there, the one that was marked."""
+    texts = zip(_texts(there), mark["texts"].split("-"), strict=True)
+    return fingerprint(there) == mark["fingerprint"] and all(
+        not text or _digest(text, 8) == digest for text, digest in texts
     )
 
 
-def _text(value: JsonValue) -> JsonValue:
-    return value.strip() if isinstance(value, str) else _plain(value)
+def _texts(process: Json) -> tuple[JsonValue, JsonValue, JsonValue, Json]:
+    """Summary, description without a mark, what it returns, parameters' descriptions; falsy if not there."""
+    described = {
+        parameter["name"]: _words(parameter["description"])
+        for parameter in process.get("parameters") or []
+        if parameter.get("description")
+    }
+    description = _MARK.sub("", process.get("description") or "")
+    return (
+        _words(process.get("summary") or ""),
+        _words(description),
+        _words(_plain(process.get("returns"))),
+        described,
+    )
+
+
+def _words(value: JsonValue) -> JsonValue:
+    """Bring texts at any depth into one form: a single space between words."""
+    if isinstance(value, str):
+        return " ".join(value.split())
+    if isinstance(value, list):
+        return [_words(item) for item in value]
+    return {key: _words(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _plain(value: JsonValue) -> JsonValue:

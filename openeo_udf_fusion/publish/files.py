@@ -2,28 +2,31 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from openeo_udf_fusion import udps
-from openeo_udf_fusion.errors import InvalidGraph, StorageFailed
+from openeo_udf_fusion.errors import InvalidGraph
 from openeo_udf_fusion.jsontypes import JsonValue
 from openeo_udf_fusion.publish.addresses import Addresses
 from openeo_udf_fusion.publish.deployment import deployment_for
-from openeo_udf_fusion.publish.model_catalog import CATALOG, model_catalog
+from openeo_udf_fusion.publish.model_catalog import model_files
 from openeo_udf_fusion.publish.pages import page
 from openeo_udf_fusion.publish.records import for_area_of_interest, record
 from openeo_udf_fusion.publish.scenarios import scenarios
+from openeo_udf_fusion.publish.storage import whole
 
 
 def published_files(
-    requirement: str | None = None, addresses: Addresses | None = None, archive_folder: str | None = None
-) -> dict[str, str]:
+    requirement: str | None = None,
+    addresses: Addresses | None = None,
+    archive_folder: str | None = None,
+    out: Path | None = None,
+) -> dict[str, bytes]:
     """Return the content of every published file by its path.
 
     Processes (`<id>.json`) with their pages (`<id>.md`); for processes for an area of interest a record
     (`records/<id>.json`) and benchmark scenarios (`benchmark_scenarios/<id>.json`); the STAC catalogue of the
-    model cards (`models/catalog.json`).
+    models (`models/catalog.json`) with their cards and weights.
 
     Parameters
     ----------
@@ -31,17 +34,19 @@ def published_files(
         See `deployment_for`.
     addresses : Addresses, optional
         What records and scenarios link to; by default placeholders.
+    out : Path, optional
+        The folder that they are for; beside the sources of this package the catalogue of models links the
+        cards there, instead of having its own.
     """
     where = addresses or Addresses()
     files = {}
     for name, process in udps.definitions(deployment_for(requirement, archive_folder)).items():
-        files[f"{name}.json"] = as_text(process)
-        files[f"{name}.md"] = page(process)
+        files[f"{name}.json"] = as_text(process).encode()
+        files[f"{name}.md"] = page(process).encode()
         if for_area_of_interest(process):
-            files[f"records/{name}.json"] = as_text(record(process, where))
-            files[f"benchmark_scenarios/{name}.json"] = as_text(scenarios(process, where))
-    files[CATALOG] = as_text(model_catalog(where))
-    return files
+            files[f"records/{name}.json"] = as_text(record(process, where)).encode()
+            files[f"benchmark_scenarios/{name}.json"] = as_text(scenarios(process, where)).encode()
+    return files | model_files(out)
 
 
 def as_text(value: JsonValue) -> str:
@@ -49,7 +54,7 @@ def as_text(value: JsonValue) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def write(files: Mapping[str, str], folder: Path) -> None:
+def write(files: Mapping[str, bytes], folder: Path) -> None:
     """Write each file under a temporary name first.
 
     Raises
@@ -58,19 +63,11 @@ def write(files: Mapping[str, str], folder: Path) -> None:
         The folder cannot be made or written; files that were not reached are as they were.
     """
     for name, content in files.items():
-        file = folder / name
-        temporary = file.with_name(f".{file.name}.tmp")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(content, encoding="utf-8", newline="\n")
-            temporary.replace(file)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise StorageFailed(f"cannot write {file}: {error.strerror or error}") from error
+        with whole(folder / name) as temporary:
+            temporary.write_bytes(content)
 
 
-def check(files: Mapping[str, str], folder: Path, remedy: str = "openeo-udf-fusion udp write") -> None:
+def check(files: Mapping[str, bytes], folder: Path, remedy: str = "openeo-udf-fusion udp write") -> None:
     """Raise InvalidGraph, naming the files that are missing, differ, or are none that the code builds."""
     if not folder.is_dir():
         raise InvalidGraph(f"there is no folder {folder}; run: {remedy}")
@@ -79,7 +76,7 @@ def check(files: Mapping[str, str], folder: Path, remedy: str = "openeo-udf-fusi
         for file in folder.rglob("*")
         if file.is_file() and not file.name.startswith(".")
     }
-    changed = sorted(name for name, text in files.items() if there.get(name) != text.encode())
+    changed = sorted(name for name, content in files.items() if there.get(name) != content)
     strangers = sorted(there.keys() - files.keys())
     if changed:
         raise InvalidGraph(f"{folder} differs from the code in {changed}; run: {remedy}")

@@ -21,7 +21,7 @@ class Finding:
     message : str
         What was needed, what came, what to do.
     process : str, optional
-        Id of the process; None for what concerns a backend as a whole.
+        Id of the process, or path of the file, that it is about; None for a backend as a whole.
     """
 
     level: Level

@@ -4,13 +4,39 @@ Only processes for an area of interest have one: a visitor of a catalogue can or
 `_cube` process is a building block that needs a cube from a graph of the caller's own.
 """
 
+import hashlib
+import json
 import re
+from dataclasses import dataclass
 
+from openeo_udf_fusion.errors import InvalidGraph
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.publish.addresses import Addresses
 
-RELEASED = {"0.1.0": "2026-11-21"}
-"""The date of each version; a record says when its process was first and last published."""
+
+@dataclass(frozen=True)
+class History:
+    """Since when there is a record, which is what OGC API Records means by created and updated.
+
+    Neither is the date of a release of the package, nor of a publication in a catalogue.
+
+    Attributes
+    ----------
+    created, updated : str
+        The days on which the record was made and last changed.
+    digest : str
+        Of what it said then, `digest`: so that a test finds a change without a date.
+    """
+
+    created: str
+    updated: str
+    digest: str
+
+
+HISTORY = {
+    "fill_gaps": History("2026-11-21", "2026-11-21", "6bb99f82a5ba459e"),
+    "harmonize_modis_viirs": History("2026-11-21", "2026-11-21", "6b84a767a555cff5"),
+}
 
 MAINTAINERS = "The openeo-udf-fusion maintainers"
 CONFORMS_TO = (
@@ -26,6 +52,12 @@ _CONCEPTS = {
 """GCMD science keywords by the categories of a process."""
 _KEYWORDS = {"temperature": "Land Surface Temperature", "time series": "Statistical Applications"}
 """Terms of the catalogue's own list by the categories of a process."""
+FORMATS = (
+    {"name": "netCDF", "mediaType": "application/x-netcdf"},
+    {"name": "GeoTIFF", "mediaType": "image/tiff; application=geotiff"},
+)
+"""The catalogue requires formats, while a process ends in a cube that its caller saves: these are the two in
+which the backends of `backend_config/` all save one."""
 _LANGUAGE = {"code": "en-GB", "name": "English (United Kingdom)"}
 
 
@@ -49,13 +81,23 @@ def record(process: Json, addresses: Addresses) -> Json:
 
 
 def _properties(process: Json) -> Json:
+    history = HISTORY.get(process["id"])
+    if history is None:
+        raise InvalidGraph(f"publish/records.py does not say since when {process['id']!r} has a record")
+    days = {"created": f"{history.created}T00:00:00Z", "updated": f"{history.updated}T00:00:00Z"}
+    return days | _content(process)
+
+
+def digest(process: Json) -> str:
+    """Return a digest of what a process's record says, apart from its dates and addresses."""
+    return hashlib.sha256(json.dumps(_content(process), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _content(process: Json) -> Json:
     categories = process.get("categories", [])
     concepts = [_CONCEPTS[category] for category in categories if category in _CONCEPTS] or [_SURFACE]
     keywords = [_KEYWORDS[category] for category in categories if category in _KEYWORDS]
-    days = sorted(RELEASED.values())
     return {
-        "created": f"{days[0]}T00:00:00Z",
-        "updated": f"{days[-1]}T00:00:00Z",
         "type": "service",
         "title": process["summary"],
         "description": first_paragraph(process["description"]),
@@ -64,10 +106,7 @@ def _properties(process: Json) -> Json:
         "languages": [_LANGUAGE],
         "contacts": [{"name": MAINTAINERS, "roles": ["processor", "point of contact"]}],
         "themes": [{"concepts": [{"id": concept} for concept in concepts], "scheme": _SCHEME}],
-        "formats": [
-            {"name": "netCDF", "mediaType": "application/x-netcdf"},
-            {"name": "GeoTIFF", "mediaType": "image/tiff; application=geotiff"},
-        ],
+        "formats": [dict(file_format) for file_format in FORMATS],
         "license": "Apache-2.0",
     }
 

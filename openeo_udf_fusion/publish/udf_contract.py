@@ -13,17 +13,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.udf.code import has_apply_metadata
+from openeo_udf_fusion.local.udf.parents import MINIMAL_SIZE_PX, PARENTS
 from openeo_udf_fusion.publish.findings import Finding, Level
 from openeo_udf_fusion.publish.graphs import Graph, graphs
 
-PARENTS = {
-    "apply": "process",
-    "apply_dimension": "process",
-    "apply_neighborhood": "process",
-    "reduce_dimension": "reducer",
-}
-"""The processes that run a UDF on a backend, and the argument that holds the callback."""
-MINIMAL_SIZE_PX = 4
 _BLOCK = re.compile(r"[ \t]*#[ \t]*///[ \t]*script[ \t]*\r?")
 _HEAVY = {"torch", "onnxruntime", "tensorflow"}
 _ARRAY = "xarray.DataArray"

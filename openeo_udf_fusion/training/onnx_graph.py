@@ -12,8 +12,8 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 from torch import Tensor, nn
 from torch.export import Dim
 
+from openeo_udf_fusion.models.calibrated import CalibratedNetwork
 from openeo_udf_fusion.models.satfusenet import OTHER, GatheredReach, Grid
-from openeo_udf_fusion.models.trusted import Trusted
 
 OPSET = 20
 """The first with the GELU; onnxruntime knows it since 1.17."""
@@ -21,12 +21,12 @@ DECODED = {"values": ("levels", "pixels", "queries", "bands"), "sigma": ("pixels
 """What is decoded for a target, with the names of its axes."""
 
 
-class Way(nn.Module):
+class ExportedForward(nn.Module):
     """All that a graph computes, one tensor an argument; see `onnx_runtime.OnnxNetwork.run`."""
 
-    def __init__(self, trusted: Trusted) -> None:
+    def __init__(self, network: CalibratedNetwork) -> None:
         super().__init__()
-        self.trusted = trusted
+        self.calibrated = network
 
     def forward(
         self,
@@ -42,17 +42,17 @@ class Way(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Values and sigma of one sensor after the other, and the pixels' strangeness."""
         grids = {"modis": Grid(modis_values, modis_valid), "viirs": Grid(viirs_values, viirs_valid)}
-        latents = self.trusted.encode(grids, first_day, partial(GatheredReach, rows=rows, keys=keys))
-        decoded = (self.trusted.decode(latents, grids, positions, s, deviations) for s in OTHER)
+        latents = self.calibrated.encode(grids, first_day, partial(GatheredReach, rows=rows, keys=keys))
+        decoded = (self.calibrated.decode(latents, grids, positions, s, deviations) for s in OTHER)
         return (*(part for each in decoded for part in each), latents.strangeness)
 
 
-def export(trusted: Trusted) -> bytes:
+def export(network: CalibratedNetwork) -> bytes:
     """Return the graph of a network, in float32 on the CPU.
 
     Parameters
     ----------
-    trusted
+    network
         The network and its calibration; both become constants of the graph.
 
     Returns
@@ -63,10 +63,10 @@ def export(trusted: Trusted) -> bytes:
     outputs = [f"to_{sensor}_{part}" for sensor in OTHER for part in DECODED]
     with _quiet():
         program = torch.onnx.export(
-            Way(trusted).eval(),
-            _example(trusted),
+            ExportedForward(network).eval(),
+            _example(network),
             dynamo=True,
-            dynamic_shapes=_any_size(trusted),
+            dynamic_shapes=_any_size(network),
             opset_version=OPSET,
             output_names=[*outputs, "strangeness"],
             external_data=False,
@@ -80,9 +80,9 @@ def export(trusted: Trusted) -> bytes:
     return content
 
 
-def _example(trusted: Trusted) -> tuple[Tensor, ...]:
+def _example(network: CalibratedNetwork) -> tuple[Tensor, ...]:
     """Arguments of the forward; what counts are dtypes, and that no two free sizes are alike."""
-    config, pixels, bins, blocks = trusted.model.config, 3, 50, 2
+    config, pixels, bins, blocks = network.model.config, 3, 50, 2
     grids = []
     for sensor in OTHER:
         shape = pixels, bins * config.bin_days, len(config.bands(sensor))
@@ -91,9 +91,9 @@ def _example(trusted: Trusted) -> tuple[Tensor, ...]:
     return *grids, torch.tensor([0]), torch.arange(config.bin_days, 11), torch.zeros(5), rows, keys
 
 
-def _any_size(trusted: Trusted) -> tuple[dict[int, Dim] | None, ...]:
+def _any_size(network: CalibratedNetwork) -> tuple[dict[int, Dim] | None, ...]:
     """Which sizes of the arguments are free."""
-    grid = {0: Dim("pixels"), 1: trusted.model.config.bin_days * Dim("bins")}
+    grid = {0: Dim("pixels"), 1: network.model.config.bin_days * Dim("bins")}
     blocks = Dim("blocks")
     rows, keys = ({0: blocks, 1: Dim(f"{name}_of_block")} for name in ("rows", "keys"))
     return grid, grid, grid, grid, None, {0: Dim("queries")}, {0: Dim("levels")}, rows, keys

@@ -83,7 +83,12 @@ def with_archive(process: str, folder: str = ARCHIVE_FOLDER) -> str:
     return _ARCHIVE_LINES.format(folder) + with_requirement(process, None)
 
 
+def shipped_as(code: str) -> str | None:
+    """Return the process whose UDF a code is, as `is_shipped` compares them; None for any other code."""
+    plain = _ARCHIVE_BLOCK.sub("", _SCRIPT_BLOCK.sub("", code, count=1), count=1)
+    return next((name for name in names() if plain == with_requirement(name, None)), None)
+
+
 def is_shipped(code: str) -> bool:
     """Return whether a UDF's code is one of this package's, whatever requirement or archive it names."""
-    plain = _ARCHIVE_BLOCK.sub("", _SCRIPT_BLOCK.sub("", code, count=1), count=1)
-    return plain in {with_requirement(name, None) for name in names()}
+    return shipped_as(code) is not None

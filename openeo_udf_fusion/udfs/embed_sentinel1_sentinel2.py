@@ -19,6 +19,5 @@ def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
 
 def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     """Return the embedding; an unknown key in the context is an error that names it."""
-    result = process.embed_sentinel1_sentinel2(cube, **context)
-    weights.report(inspect)
-    return result
+    with weights.reporting(inspect):
+        return process.embed_sentinel1_sentinel2(cube, **context)

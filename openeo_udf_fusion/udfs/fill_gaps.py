@@ -19,6 +19,5 @@ def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
 
 def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     """Return the filled cube; an unknown key in the context is an error that names it."""
-    result = process.fill_gaps(cube, **context)
-    weights.report(inspect)
-    return result
+    with weights.reporting(inspect):
+        return process.fill_gaps(cube, **context)

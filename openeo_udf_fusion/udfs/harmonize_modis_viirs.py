@@ -21,6 +21,5 @@ def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
 
 def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     """Return the harmonised cube; an unknown key in the context is an error that names it."""
-    result = process.harmonize_modis_viirs(cube, **context)
-    weights.report(inspect)
-    return result
+    with weights.reporting(inspect):
+        return process.harmonize_modis_viirs(cube, **context)

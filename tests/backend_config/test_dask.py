@@ -1,13 +1,21 @@
 """The files for dask clusters, checked against what the code takes: no cluster is needed."""
 
 import argparse
+import os
 import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
 import tomllib
+from importlib import import_module
 
 import dask.config
 import distributed  # noqa: F401 - brings its part of dask's configuration
 import pytest
 import yaml
+from dask.config import interpret_value
 from distributed.cli.dask_scheduler import main as dask_scheduler
 from distributed.cli.dask_worker import main as dask_worker
 from packaging.requirements import Requirement
@@ -92,7 +100,7 @@ def test_the_server_connects_to_the_scheduler_of_the_cluster(pods):
     assert program == "openeo-udf-fusion"
     args = parser.parse_args(arguments)
     # The operator names the service <cluster>-scheduler.
-    assert args.scheduler == f"tcp://fusion-scheduler:{SCHEDULER_PORT}"
+    assert args.scheduler == f"tls://fusion-scheduler:{SCHEDULER_PORT}"
     assert parse_resources(args.resources) is None
     assert claims(pods["server"])[str(args.data)] == "fusion-data"
     assert claims(pods["server"])[str(args.state)] == "fusion-state"
@@ -111,7 +119,7 @@ def test_the_scheduler_listens_where_its_service_sends(pods, documents):
 
 def test_server_and_workers_see_the_same_files_under_the_same_paths(pods):
     assert claims(pods["server"]) == claims(pods["worker"]) == claims(pods["gpu"])
-    assert "volumes" not in pods["scheduler"]  # no pixel goes through it
+    assert set(mounts(pods["scheduler"])) == {"/run/secrets/dask"}  # no pixel goes through it
     for name in ("server", "worker", "gpu"):
         assert mounts(pods[name])["/data"]["readOnly"]
         assert not mounts(pods[name])["/state"].get("readOnly")
@@ -131,10 +139,70 @@ def test_one_server_at_a_time_uses_the_state(documents):
 
 def test_the_scheduler_is_closed_to_others(documents):
     policy = documents["NetworkPolicy", "fusion-scheduler"]["spec"]
-    (rule,) = policy["ingress"]
+    rule, operators = policy["ingress"]
     assert policy["podSelector"]["matchLabels"] == {"dask.org/cluster-name": "fusion"}
     allowed = [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
     assert allowed == [{"app": "fusion-server"}, {"dask.org/cluster-name": "fusion"}]
+    (operator,) = operators["from"]
+    assert operator["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "dask-operator"}
+
+
+def test_all_speak_tls_with_keys_of_the_secret(pods):
+    for name, role in {
+        "scheduler": "SCHEDULER",
+        "worker": "WORKER",
+        "gpu": "WORKER",
+        "server": "CLIENT",
+    }.items():
+        env = {item["name"]: item["value"] for item in container(pods[name])["env"]}
+        own = {key.rpartition("TLS__")[2]: value for key, value in env.items() if "__TLS__" in key}
+        assert set(own) == {"CA_FILE", f"{role}__CERT", f"{role}__KEY"}
+        assert all(value.startswith("/run/secrets/dask/") for value in own.values())
+        assert interpret_value(env["DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION"]) is True
+        (secret,) = [volume["secret"] for volume in pods[name]["volumes"] if volume["name"] == "tls"]
+        assert secret["secretName"] == "fusion-tls"
+        assert mounts(pods[name])["/run/secrets/dask"]["readOnly"]
+        assert pods[name]["automountServiceAccountToken"] is False
+    for name in ("worker", "gpu"):
+        options = parsed(dask_worker, container(pods[name])["args"])
+        assert options["scheduler"] == f"tls://fusion-scheduler:{SCHEDULER_PORT}"
+        for preload in (options["preload"], options["preload_nanny"]):
+            assert [callable(import_module(module).dask_setup) for module in preload] == [True]
+    assert parsed(dask_scheduler, container(pods["scheduler"])["args"])["protocol"] == "tls"
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_the_wrapper_takes_network_keys_and_state_from_udfs(pods, tmp_path):
+    arguments = container(pods["server"])["args"]
+    wrapper = shlex.split(arguments[arguments.index("--udf-wrapper") + 1].replace("{folder}", str(tmp_path)))
+    for hidden in ("/data", "/state", "/run/secrets"):
+        assert wrapper[wrapper.index(hidden) - 1] == "--tmpfs"
+        if not os.path.isdir(hidden):  # the image has them
+            place = wrapper.index(hidden)
+            del wrapper[place - 1 : place + 1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code = (
+            "import os, pathlib, socket\n"
+            "pathlib.Path('written').touch()\n"
+            f"assert not os.path.exists('/proc/{os.getpid()}/environ') or os.getpid() < 10\n"
+            f"print(socket.socket().connect_ex(('127.0.0.1', {port})))"
+        )
+        plain = subprocess.run(
+            [sys.executable, "-c", code.splitlines()[-1].join(["import socket\n", ""])],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        done = subprocess.run(
+            [*wrapper, sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+    if "ermission" in done.stderr or "not permitted" in done.stderr:
+        pytest.skip("no user namespaces here")
+    assert done.returncode == 0, done.stderr
+    assert plain.stdout.strip() == "0"
+    assert done.stdout.strip() != "0"
+    assert (tmp_path / "written").exists()
 
 
 def test_settings_of_dask_are_ones_that_dask_has(pods):
@@ -143,7 +211,7 @@ def test_settings_of_dask_are_ones_that_dask_has(pods):
     assert settings
     for name in settings:
         key = name.removeprefix("DASK_").lower().replace("__", ".").replace("_", "-")
-        assert dask.config.get(key) is not None, key
+        assert dask.config.get(key, "no such setting") != "no such setting", key
 
 
 def test_a_worker_uses_the_cores_that_it_asks_for(pods):

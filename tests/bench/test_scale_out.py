@@ -56,6 +56,12 @@ def test_the_benchmark_prints_what_was_promised(command):
     assert done.status == 0, done.stderr
     found = json.loads(done.stdout)
     assert set(found["tiles_per_s"]) == {"1", "2"}
+    # Two cores that others use too may give little; two workers in one's time would be less than nothing.
+    assert found["efficiency"] > 0.3
+    # A plan that names too little kills workers, one that names too much wastes their nodes.
+    for number, share in found["planned_to_peak_memory"].items():
+        assert share == pytest.approx(found["planned_worker_rss_mib"] / found["worker_peak_rss_mib"][number])
+        assert 0.7 < share < 1.8
     assert found["efficiency"] == pytest.approx(found["tiles_per_s"]["2"] / found["tiles_per_s"]["1"] / 2)
     assert found["plan"]["tiles"] == {"count": 86 * 86, "px": [128, 128]}
     for name in ("scheduler_peak_rss_mib", "client_peak_rss_mib"):

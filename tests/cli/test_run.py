@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow.parquet
@@ -6,8 +7,17 @@ import pytest
 import rioxarray
 import xarray as xr
 
-from openeo_udf_fusion.cli.run import call, parse_parameters
-from openeo_udf_fusion.errors import InvalidParameter, UnknownParameter
+from openeo_udf_fusion.cli import workers as cli_workers
+from openeo_udf_fusion.cli.run import MAY_SUCCEED, call, parse_parameters
+from openeo_udf_fusion.errors import (
+    InvalidCube,
+    InvalidParameter,
+    NoDataAvailable,
+    UdfFailed,
+    UnknownParameter,
+)
+from openeo_udf_fusion.local import executor
+from openeo_udf_fusion.local.tile_folder import TileFolder
 from openeo_udf_fusion.processes.harmonize_modis_viirs import harmonize_modis_viirs, output_bands
 from openeo_udf_fusion.udps import EMBEDDED, definitions
 from tests.local import graphs
@@ -299,7 +309,7 @@ def test_a_run_that_failed_goes_on_where_it_was(command, wide, tmp_path):
     failing = failing_process(tmp_path, wide, calls)
     first = command(*failing, "--resume")
     assert first.status == 1
-    kept = len(list((tmp_path / ".out.nc.tiles").glob("*.tile")))
+    kept = len(list((tmp_path / ".out.nc.tiles").glob("*/*.tile")))
     assert kept in (2, 3)  # the fourth may have been under way
     assert f"{kept} finished tiles are kept" in first.stderr
     second = command(*failing, "--resume", "--json")
@@ -314,6 +324,52 @@ def test_without_resume_a_run_that_failed_leaves_nothing(command, wide, tmp_path
     failing = failing_process(tmp_path, wide, tmp_path / "calls")
     assert command(*failing).status == 1
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
+
+
+@pytest.fixture
+def ends_badly(command, wide, tmp_path, monkeypatch):
+    """A run on workers that ends with an error after its tiles are there; what it leaves and says."""
+
+    def run(error):
+        @contextmanager
+        def opened(args):
+            yield None
+
+        def with_tiles(*arguments, tiles, **options):
+            plain(*arguments, tiles=tiles, **options)
+            raise error
+
+        plain = executor.run
+        monkeypatch.setattr(executor, "run", with_tiles)
+        monkeypatch.setattr(cli_workers, "opened", opened)
+        graph = graphs.process(a=graphs.load("modis"))
+        (tmp_path / "process.json").write_text(json.dumps(graph | {"id": "plain", "parameters": []}))
+        arguments = ["run", tmp_path / "process.json", "--data", wide, "-o", tmp_path / "out.nc"]
+        done = command(*arguments, "--workers", 2)
+        return TileFolder(tmp_path / ".out.nc.tiles").count(), done
+
+    return run
+
+
+@pytest.mark.parametrize("kind", MAY_SUCCEED)
+def test_tiles_outlive_what_says_nothing_against_the_run(ends_badly, kind):
+    kept, done = ends_badly(kind("not this time"))
+    assert done.status == 1
+    assert kept == 1
+    assert "1 finished tiles are kept" in done.stderr
+
+
+@pytest.mark.parametrize("kind", [InvalidCube, UdfFailed, NoDataAvailable])
+def test_tiles_of_what_cannot_succeed_go(ends_badly, kind):
+    assert ends_badly(kind("never"))[0] == 0
+
+
+def test_resources_without_workers_are_refused(harmonize, tmp_path):
+    for more in ([], ["--dry-run"]):
+        done = harmonize("result.nc", "--resources", "GPU=1", *more)
+        assert done.status == 1
+        assert "add --scheduler ADDRESS or --workers N" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tiles_of_other_parameters_are_not_taken(command, wide, tmp_path):

@@ -117,6 +117,37 @@ def test_addresses_land_in_records_scenarios_and_the_catalogue(command, tmp_path
     )
 
 
+def local_links(folder):
+    """Every file that the catalogue of models and its cards lead to, as (document, href)."""
+    waiting, found = [folder / "models" / "catalog.json"], []
+    for document in waiting:
+        content = json.loads(document.read_text())
+        for entry in [*content["links"], *content.get("assets", {}).values()]:
+            if "://" not in entry["href"]:
+                found.append((document, entry["href"]))
+                waiting += [document.parent / entry["href"]] if entry.get("rel") == "item" else []
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["--base-url", "https://files.example/v{version}/udp/"]])
+def test_a_folder_for_the_web_is_whole(command, tmp_path, options):
+    """Wherever it is served: each link ends in the folder, and the weights are those of the card."""
+    command("udp", "write", "--out", tmp_path / "web", *options)
+    links = local_links(tmp_path / "web")
+    ends = {(document.parent / href).resolve() for document, href in links}
+    assert {path.suffix for path in ends} >= {".json", ".safetensors", ".onnx"}
+    assert all(path.is_file() and path.is_relative_to(tmp_path / "web") for path in ends)
+    assert command("udp", "check", "--out", tmp_path / "web", *options).status == 0
+
+
+def test_the_repositorys_own_folder_links_the_cards_where_they_lie(repository):
+    links = [
+        (document, href) for document, href in local_links(repository / "udp") if "catalog.json" not in href
+    ]
+    assert all((document.parent / href).is_file() for document, href in links)
+    assert not list((repository / "udp").rglob("*.safetensors"))
+
+
 # --- validate
 
 
@@ -134,7 +165,8 @@ def test_files_are_validated_and_errors_come_first(command, tmp_path):
     command("udp", "write", "--out", tmp_path, "--requirement", "none")
     file = tmp_path / "fill_gaps.json"
     process = json.loads(file.read_text())
-    process["parameters"].append({"name": "spare", "description": "Unused.", "schema": {"type": "number"}})
+    spare = {"name": "spare", "description": "Unused.", "schema": {"type": "number"}}
+    process["parameters"].append(spare | {"optional": True, "default": 1})
     file.write_text(json.dumps(process))
     done = command("udp", "validate", "--out", tmp_path)
     assert done.status == 1
@@ -148,6 +180,33 @@ def test_files_are_validated_and_errors_come_first(command, tmp_path):
     assert "udf-no-requirement" in {note["rule"] for note in report["notes"]}
 
 
+SPOILT = {
+    "records/fill_gaps.json": (lambda found: found["properties"].pop("themes"), "record"),
+    "benchmark_scenarios/fill_gaps.json": (lambda found: found[0].pop("backend"), "scenario"),
+    "models/catalog.json": (
+        lambda found: found["links"].append({"rel": "item", "href": "./no.json"}),
+        "link",
+    ),
+    "models/satfusenet.json": (lambda found: found["properties"].pop("mlm:input"), "model"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_what_catalogues_get_is_validated_too(command, tmp_path, name):
+    command("udp", "write", "--out", tmp_path)
+    assert command("udp", "validate", "--out", tmp_path).status == 0
+    spoil, rule = SPOILT[name]
+    document = json.loads((tmp_path / name).read_text())
+    spoil(document)
+    (tmp_path / name).write_text(json.dumps(document))
+    report = json.loads(command("udp", "validate", "--out", tmp_path, "--json").stdout)
+    assert {(error["process"], error["rule"]) for error in report["errors"]} == {(name, rule)}
+
+
+def test_the_repositorys_own_folder_is_valid(command, repository):
+    assert command("udp", "validate", "--out", repository / "udp").status == 0
+
+
 def test_a_folder_without_processes_cannot_be_validated(command, tmp_path):
     done = command("udp", "validate", "--out", tmp_path)
     assert (done.status, done.stdout) == (1, "")
@@ -157,6 +216,8 @@ def test_a_folder_without_processes_cannot_be_validated(command, tmp_path):
 # --- with a backend
 
 USER, PASSWORD = "ada", "s3cret"
+PROCESSES = definitions().keys() - {"self_test_cube"}
+"""What is published where nothing else is asked for."""
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +249,7 @@ def test_the_way_of_an_operator(command, account, connection):
     assert {row["stored"] for row in listed["processes"]} == {"absent"}
     tried = command("udp", "publish", *account, "--dry-run")
     assert tried.status == 0
-    assert tried.stdout.count("would be created") == len(definitions())
+    assert tried.stdout.count("would be created") == len(PROCESSES)
     assert connection.list_user_defined_processes() == []
 
     done = command("udp", "publish", *account, "--process", "fill_gaps", "fill_gaps_cube")
@@ -207,7 +268,7 @@ def test_the_way_of_an_operator(command, account, connection):
     done = command("udp", "publish", *account, "--json")
     report = json.loads(done.stdout)
     results = {outcome["process"]: outcome["result"] for outcome in report["processes"]}
-    expected = dict.fromkeys(definitions(), "created") | {
+    expected = dict.fromkeys(PROCESSES, "created") | {
         "fill_gaps": "refused",
         "fill_gaps_cube": "unchanged",
     }
@@ -216,7 +277,7 @@ def test_the_way_of_an_operator(command, account, connection):
     assert connection.user_defined_process("fill_gaps").describe()["process_graph"] == graph
 
     done = command("udp", "publish", *account, "--overwrite", "--public")
-    assert (done.status, done.stdout.count(": updated")) == (0, len(definitions()))
+    assert (done.status, done.stdout.count(": updated")) == (0, len(PROCESSES))
     assert connection.user_defined_process("fill_gaps").describe()["public"] is True
 
 
@@ -262,6 +323,16 @@ def test_nothing_is_published_where_a_process_is_wrong(command, account, connect
     assert "nothing was published" in done.stderr
     assert "fill_gaps: error [id-taken]" in done.stdout
     assert connection.list_user_defined_processes() == []
+
+
+def test_diagnostics_are_published_when_they_are_named(command, account, connection):
+    assert "self_test_cube" in definitions()
+    assert command("udp", "publish", *account).status == 0
+    published = {process["id"] for process in connection.list_user_defined_processes()}
+    assert published == PROCESSES
+    command("udp", "publish", *account, "--process", "self_test_cube")
+    published = {process["id"] for process in connection.list_user_defined_processes()}
+    assert published == definitions().keys()
 
 
 def test_a_process_that_there_is_not(command, account):

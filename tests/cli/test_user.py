@@ -1,6 +1,7 @@
 """The command that makes accounts, and what `serve` says to passwords on its command line."""
 
 import io
+import logging
 
 import pytest
 from argon2 import PasswordHasher
@@ -17,6 +18,16 @@ PASSWORD = "the sea in June"
 def cheap_hashes(monkeypatch):
     """Hashes that take no time, by the same code."""
     monkeypatch.setattr(accounts, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@pytest.fixture(autouse=True)
+def no_log_left():
+    """`serve` begins with the log of the process; here it would outlive the stream that it writes to."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 @pytest.fixture
@@ -129,3 +140,9 @@ def test_serve_refuses_what_is_no_url(typed, tmp_path, capsys, option):
     arguments = ["--state", str(tmp_path / "state"), "--port", "0", option, "definitions.example"]
     assert main(["serve", "--data", str(tmp_path), *arguments]) == 1
     assert "no http or https URL" in capsys.readouterr().err
+
+
+def test_serve_takes_limits(typed, tmp_path, capsys):
+    arguments = ["--state", str(tmp_path / "state"), "--port", "0", "--limit", "jobs=1"]
+    assert main(["serve", "--data", str(tmp_path), *arguments]) == 1
+    assert "jobs_per_user" in capsys.readouterr().err

@@ -1,9 +1,11 @@
 import json
+import shlex
 import shutil
 
 import pytest
 
-from openeo_udf_fusion.models import cards
+from openeo_udf_fusion.errors import CorruptWeights
+from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.training import onnx_export
 
 
@@ -65,9 +67,37 @@ def test_an_empty_folder_and_an_unknown_name_are_explained(command, tmp_path):
     assert (done.status, "there is no model 'presto'" in done.stderr) == (1, True)
 
 
+def test_one_whole_model_does_not_excuse_another_without_files(command, copied):
+    card = json.loads((copied / "satfusenet.json").read_text())
+    card["properties"]["mlm:name"] = "other"
+    for asset in card["assets"].values():
+        asset["href"] = asset["href"].replace("satfusenet", "other")
+    (copied / "other.json").write_text(json.dumps(card))
+    assert command("weights", "verify", "satfusenet", "--folder", copied).status == 0
+    done = command("weights", "verify", "--folder", copied)
+    assert done.status == 1
+    assert "other: none of its files is there" in done.stdout
+
+
+def test_the_export_that_an_error_advises_mends_it(command, copied, tmp_path, monkeypatch):
+    folder = copied.rename(tmp_path / "my models")
+    content = (folder / "satfusenet.onnx").read_bytes()
+    monkeypatch.setattr(onnx_export, "export", lambda network: content)
+    card = json.loads((folder / "satfusenet.json").read_text())
+    del card["assets"]["onnx"]
+    (folder / "satfusenet.json").write_text(json.dumps(card))
+    with pytest.raises(CorruptWeights) as failure:
+        weights.load("satfusenet", runtime="onnx", folder=folder)
+    program, *words = shlex.split(str(failure.value).partition("; run: ")[2])
+    assert program == "openeo-udf-fusion"
+    assert command(*words).status == 0
+    cards.read.cache_clear()  # a process of its own would read the card anew
+    assert weights.load("satfusenet", runtime="onnx", folder=folder).network.runtime.name == "onnx"
+
+
 def test_an_export_says_size_and_difference(command, copied, tmp_path, monkeypatch):
     content = (copied / "satfusenet.onnx").read_bytes()
-    monkeypatch.setattr(onnx_export, "export", lambda trusted: content)
+    monkeypatch.setattr(onnx_export, "export", lambda network: content)
     done = command("weights", "export-onnx", "--folder", copied, "--out", tmp_path / "out", "--json")
     assert done.status == 0
     about = json.loads(done.stdout)["exported"]["satfusenet"]

@@ -78,7 +78,15 @@ def filter_failure(context, failure, case, response) -> bool:
 def _is_wrong_beyond_schemas(code: str | None, case) -> bool:
     if code in BEYOND_SCHEMAS:
         return case.operation.method.upper() in ("POST", "PUT", "PATCH")
+    if code == "RequestInvalid" and _has_empty_graph(case.body):
+        return True
     return code in STATES.get(case.operation.label, ())
+
+
+def _has_empty_graph(value: object) -> bool:
+    if isinstance(value, dict):
+        return value.get("process_graph") == {} or any(map(_has_empty_graph, value.values()))
+    return isinstance(value, list) and any(map(_has_empty_graph, value))
 
 
 def _is_found_by_validation(case, response) -> bool:

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.conformance import error_codes, graphs, openapi
+from tests.conformance.advertised import concrete
 from tests.conformance.served import OTHER_PASSWORD, OTHER_USER, PASSWORD, USER, finish_a_job
-from tests.conformance.test_advertised import concrete
 
 BODIES = {"/validation": {"process_graph": graphs.copied()}, "/jobs": {"title": "mine"}}
 

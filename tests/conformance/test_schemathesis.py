@@ -48,8 +48,8 @@ def offered(document, fuzzed) -> set[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def prepared(document, offered, tmp_path_factory) -> Path:
     """The document, cut down to what is offered, with links and examples."""
-    reduced = openapi.with_overlap(openapi.offered(document, offered))
-    fitted = openapi.with_links(openapi.with_examples(reduced, COLLECTION, graphs.VALID))
+    fitted = openapi.with_null(openapi.with_overlap(openapi.offered(document, offered)))
+    fitted = openapi.with_links(openapi.with_examples(fitted, COLLECTION, graphs.VALID))
     path = tmp_path_factory.mktemp("document") / "openapi.json"
     path.write_text(json.dumps(fitted, default=str))
     return path

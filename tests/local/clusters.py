@@ -1,13 +1,8 @@
-"""Runs whose tiles leave traces, and a dask cluster of processes that a test may kill."""
+"""Runs whose tiles leave traces."""
 
 import filecmp
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from openeo_udf_fusion.local import executor
@@ -58,36 +53,3 @@ def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"it does not happen within {seconds} s")
         time.sleep(0.02)
-
-
-@contextmanager
-def dask_cluster(
-    folder: Path, workers: Sequence[Sequence[str]]
-) -> Iterator[tuple[str, list[subprocess.Popen]]]:
-    """A scheduler and workers with some options, a process each; yields its address and the processes."""
-    address_file = folder / "scheduler.json"
-    options = ["--no-dashboard", "--host", "127.0.0.1"]
-    processes = [_dask("scheduler", *options, "--port", "0", "--scheduler-file", str(address_file))]
-    try:
-        until(address_file.exists)
-        for more in workers:
-            local = ["--local-directory", str(folder), "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny"]
-            processes.append(
-                _dask("worker", "--scheduler-file", str(address_file), "--no-dashboard", *local, *more)
-            )
-        yield json.loads(address_file.read_text())["address"], processes
-    finally:
-        for started in processes:
-            started.kill()
-        for started in processes:
-            started.wait()
-
-
-def _dask(*arguments: str) -> subprocess.Popen:
-    quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "dask", *arguments],
-        env=quiet,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )

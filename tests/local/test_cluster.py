@@ -1,10 +1,19 @@
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import psutil
 import pytest
 import xarray as xr
 
 import openeo_udf_fusion
+from openeo_udf_fusion.bench.dask_cluster import dask_cluster
+from openeo_udf_fusion.bench.memory import MIB, high_water
 from openeo_udf_fusion.errors import (
     Cancelled,
     ClusterUnavailable,
@@ -18,10 +27,14 @@ from openeo_udf_fusion.local import executor, tile_worker
 from openeo_udf_fusion.local.cluster import connected, local_workers, parse_resources
 from openeo_udf_fusion.local.ledger import Ledger
 from openeo_udf_fusion.local.regions import Box
+from openeo_udf_fusion.local.tile_folder import TileFolder
+from openeo_udf_fusion.local.tiles import ahead
 from openeo_udf_fusion.local.tiling import FIRST
 from openeo_udf_fusion.local.udf.confinement import Confinement
-from tests.local.clusters import counts, dask_cluster, run, same_bytes, traced, until
-from tests.local.graphs import load, make_cube, node, of, process, store, workspace
+from tests.local.clusters import counts, run, same_bytes, traced, until
+from tests.local.graphs import callback, given, load, make_cube, node, of, process, store, workspace
+
+MEAN = callback(m=node("mean", data=given("data")))
 
 KILLS_ITS_WORKER_ONCE = (
     "import os, signal\n"
@@ -100,6 +113,7 @@ def test_a_killed_worker_costs_its_tile_alone(two, folder, calls, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_tile_that_kills_every_worker_is_given_up(two, folder, calls, tmp_path):
     with pytest.raises(WorkersLost, match="3 workers died"):
         run(traced(calls, KILLS_EVERY_WORKER), folder, tmp_path / "r.nc", cluster=two)
@@ -170,6 +184,31 @@ def test_without_a_model_any_worker_will_do(mixed, folder, calls):
         assert asking.resources_for(graph) == ({"GPU": 2}, "workers need GPU=2, as was asked for")
 
 
+def test_how_many_tiles_are_under_way_follows_the_workers(monkeypatch):
+    """A cluster that grows gets more, from the next tile that is taken on."""
+    threads, submitted = [1], []
+
+    class Pool:
+        def submit(self, function, item):
+            submitted.append(item)
+            return self
+
+        def result(self):
+            return None
+
+        def cancel(self):
+            return None
+
+    cluster = clusters.Cluster(None, "somewhere")
+    monkeypatch.setattr(cluster, "workers", lambda: {"one": {"nthreads": threads[0]}})
+    taken = ahead(Pool(), None, range(1000), cluster.look_ahead)
+    assert len(submitted) == 16
+    threads[0] = 100
+    for _ in range(2):
+        next(taken)
+    assert len(submitted) == 1 + 400
+
+
 def test_waiting_for_a_worker_that_does_not_come_ends(mixed, folder, calls, tmp_path, monkeypatch):
     _, address = mixed
     monkeypatch.setattr(clusters, "LOOK_S", 0.0)
@@ -184,6 +223,38 @@ def test_where_nothing_listens_there_is_no_scheduler(monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT_TIMEOUT_S", 0.5)
     with pytest.raises(ClusterUnavailable, match="no dask scheduler answers"), connected("tcp://127.0.0.1:9"):
         pass
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_workers_that_are_told_to_end_are_not_held_against_a_tile(folder, calls, tmp_path):
+    """More of them than may die over a tile; the last one computes it."""
+    ended = tile_worker.RETRIES + 2
+    waits = (
+        "import os, time\n"
+        "deadline = time.monotonic() + 120\n"
+        f"while os.path.getsize(calls + place) <= {ended} and time.monotonic() < deadline:\n"
+        "    time.sleep(0.05)"
+    )
+    with (
+        dask_cluster(tmp_path, [[]] * (ended + 1)) as (address, processes),
+        connected(address) as cluster,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        until(lambda: len(cluster.workers()) == ended + 1)
+        done = pool.submit(run, traced(calls, waits), folder, tmp_path / "r.nc", tile_px=100, cluster=cluster)
+        _end_who_computes(processes[1:], calls, ended)
+        assert done.result().metadata["tiles"]["total"] == 1
+    assert counts(calls) == [ended + 1]
+
+
+def _end_who_computes(workers, calls, times):
+    for time_no in range(1, times + 1):
+        until(lambda time_no=time_no: sum(counts(calls)) == time_no)
+        # The one below which the UDF runs.
+        busy = [w for w in workers if w.poll() is None and psutil.Process(w.pid).children(recursive=True)]
+        busy[0].send_signal(signal.SIGTERM)
+        busy[0].wait(60)
 
 
 @pytest.mark.slow
@@ -225,11 +296,11 @@ def test_no_workers_are_refused():
 @pytest.fixture
 def noted(folder, calls, tmp_path):
     """A ledger, and what an attempt at a run notes in it."""
-    ledger = Ledger(tmp_path / "ledger")
-    ledger.open("key")
+    tiles = TileFolder(tmp_path / "ledger")
+    ledger = tiles.open("1" * 64)
     graph = executor.prepare(traced(calls), workspace(folder)).graph
     yield ledger, tile_worker.spec(graph, folder, 6, "ada", Confinement())
-    ledger.close()
+    tiles.close()
 
 
 def ask(ledger, token, box=FIRST):
@@ -261,6 +332,8 @@ def test_a_worker_opens_the_sources_of_a_run_once(noted, monkeypatch):
             {"version": "0.0.1"},
             f"has openeo-udf-fusion {openeo_udf_fusion.__version__}, the client has 0.0.1",
         ),
+        ({"code": "of another build"}, "other code"),
+        ({"weights": {"satfusenet": ["of another build"]}}, "other weights"),
         ({"data": "/nowhere/at/all"}, "no folder /nowhere/at/all"),
         ({"seen": "other files"}, "sees other files"),
     ],
@@ -272,7 +345,52 @@ def test_a_worker_refuses_what_is_not_the_same(noted, change, message):
     assert message in str(error)
 
 
-def test_a_worker_that_does_not_see_the_ledger_says_so(tmp_path):
+def test_a_worker_looks_again_for_a_note_that_it_does_not_see_yet(noted, monkeypatch):
+    """As on a network file system, which remembers for a while that a file was not there."""
+    ledger, spec = noted
+    token = ledger.begin_attempt(spec)
+    note = ledger.folder / f"attempt-{token}.json"
+    hidden = note.rename(ledger.folder.parent.parent / "hidden")
+    looks = []
+
+    def pause(seconds):
+        looks.append(seconds)
+        if len(looks) == 3:
+            hidden.rename(note)
+
+    monkeypatch.setattr(tile_worker.time, "sleep", pause)
+    assert ask(ledger, token).error is None
+    assert len(looks) == 3
+
+
+def test_a_worker_refuses_a_note_in_a_folder_that_others_can_write_to(noted):
+    ledger, spec = noted
+    token = ledger.begin_attempt(spec)
+    ledger.folder.parent.chmod(0o777)
+    error = ask(ledger, token).error
+    assert isinstance(error, WorkerMismatch)
+    assert "can be written to by others" in str(error)
+
+
+def test_a_worker_that_leaves_is_no_mark_against_its_tile(noted, monkeypatch):
+    ledger, spec = noted
+    token = ledger.begin_attempt(spec)
+    ask(ledger, token)
+    begun = []
+
+    def compute(tiling, box):
+        assert ledger.has_begun(token)
+        tile_worker.leave()
+        begun.append(ledger.has_begun(token))
+        raise Cancelled("enough")
+
+    monkeypatch.setattr(tile_worker.Tiling, "compute", compute)
+    ask(ledger, token, Box(6, 12, 6, 12))
+    assert begun == [False]
+
+
+def test_a_worker_that_does_not_see_the_ledger_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(tile_worker, "NOTE_PATIENCE_S", 0.0)
     error = ask(Ledger(tmp_path / "elsewhere"), "token").error
     assert isinstance(error, WorkerMismatch)
     assert "a file system that the client and all workers mount" in str(error)
@@ -297,3 +415,35 @@ def test_a_tile_that_processes_died_over_is_given_up_after_its_retries(noted):
     assert "row 6, column 6" in str(error)
     # Another tile is none the worse for it.
     assert ask(ledger, token, Box(6, 12, 0, 6)).error is None
+
+
+# --- memory
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_memory_of_nobody_grows_with_the_area(tmp_path):
+    """Client, scheduler and workers, each in fresh processes for each area."""
+    peaks = {}
+    for side in (512, 1024):
+        folder = tmp_path / str(side)
+        (folder / "data").mkdir(parents=True)
+        store(make_cube(side, side, dates=12), folder / "data", "demo")
+        month = node("aggregate_temporal_period", data=of("a"), period="month", reducer=MEAN)
+        graph = process(a=load("demo"), month=month)
+        (folder / "process.json").write_text(json.dumps(graph | {"id": "month", "parameters": []}))
+        with dask_cluster(folder, [[], []]) as (address, processes):
+            command = [sys.executable, "-m", "openeo_udf_fusion.cli.main", "run", folder / "process.json"]
+            where = ["--data", folder / "data", "-o", folder / "out.zarr", "--scheduler", address]
+            client = subprocess.Popen([*map(str, command), *map(str, where), "--tile-px", "128"])
+            watched = [*processes, client]
+            peaks[side] = [0.0] * len(watched)
+            while client.poll() is None:
+                now = [high_water(psutil.Process(one.pid)) / MIB for one in watched]
+                peaks[side] = [max(pair) for pair in zip(peaks[side], now, strict=True)]
+                time.sleep(0.02)
+            assert client.returncode == 0
+    # Four times the area is 144 MiB more of input.
+    for small, large in zip(peaks[512], peaks[1024], strict=True):
+        assert large < small + 40, f"MiB of scheduler, workers, client for 512 and 1024 px a side: {peaks}"

@@ -1,15 +1,22 @@
 import json
+import os
+import shutil
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pyproj import CRS
 
-from openeo_udf_fusion.errors import InvalidParameter
-from openeo_udf_fusion.local.fingerprints import files_seen, run_key
-from openeo_udf_fusion.local.ledger import BadTile, Layout, Ledger
+from openeo_udf_fusion.errors import Cancelled, InvalidParameter
+from openeo_udf_fusion.local import fingerprints
+from openeo_udf_fusion.local.fingerprints import code_digest, files_seen, run_key, weight_digests
+from openeo_udf_fusion.local.layout import Layout
+from openeo_udf_fusion.local.ledger import BadTile, Ledger
 from openeo_udf_fusion.local.regions import Box
+from openeo_udf_fusion.local.tile_folder import TileFolder
 from openeo_udf_fusion.local.writers.template import Template
+from openeo_udf_fusion.models import cards
 from tests.local.graphs import load, make_cube, process, store
 
 BOX = Box(4, 8, 0, 5)
@@ -22,12 +29,25 @@ def values():
     return values
 
 
+ONE, OTHER = "1" * 64, "2" * 64
+"""Keys of runs."""
+
+
 @pytest.fixture
-def ledger(tmp_path):
-    ledger = Ledger(tmp_path / ".result.nc.tiles")
-    ledger.open("one run")
-    yield ledger
-    ledger.close()
+def tiles(tmp_path):
+    tiles = TileFolder(tmp_path / ".result.nc.tiles")
+    yield tiles
+    tiles.close()
+
+
+@pytest.fixture
+def ledger(tiles):
+    return tiles.open(ONE)
+
+
+@pytest.fixture
+def token(ledger):
+    return ledger.begin_attempt({"version": "1"})
 
 
 def tile(ledger):
@@ -38,23 +58,23 @@ def tile(ledger):
 # --- tiles
 
 
-def test_a_tile_comes_back_bit_for_bit(ledger, values):
-    ledger.store(BOX, values)
+def test_a_tile_comes_back_bit_for_bit(ledger, token, values):
+    ledger.store(BOX, values, token)
     assert ledger.read(BOX).tobytes() == values.tobytes()
     assert ledger.finished() == {(4, 0)}
 
 
 @pytest.mark.parametrize("cut", [-1, -40, 10])
-def test_a_tile_that_was_cut_short_is_bad(ledger, values, cut):
-    ledger.store(BOX, values)
+def test_a_tile_that_was_cut_short_is_bad(ledger, token, values, cut):
+    ledger.store(BOX, values, token)
     tile(ledger).write_bytes(tile(ledger).read_bytes()[:cut])
     with pytest.raises(BadTile):
         ledger.read(BOX)
 
 
 @pytest.mark.parametrize("place", [-1, -200, 3])
-def test_a_flipped_bit_is_found(ledger, values, place):
-    ledger.store(BOX, values)
+def test_a_flipped_bit_is_found(ledger, token, values, place):
+    ledger.store(BOX, values, token)
     content = bytearray(tile(ledger).read_bytes())
     content[place] ^= 4
     tile(ledger).write_bytes(content)
@@ -62,10 +82,33 @@ def test_a_flipped_bit_is_found(ledger, values, place):
         ledger.read(BOX)
 
 
-def test_a_tile_of_another_shape_is_bad(ledger, values):
-    ledger.store(BOX, values)
+def test_a_tile_of_another_shape_is_bad(ledger, token, values):
+    ledger.store(BOX, values, token)
     with pytest.raises(BadTile):
         ledger.read(Box(4, 7, 0, 5))
+
+
+def test_a_tile_of_another_run_is_bad(tiles, ledger, token, values):
+    ledger.store(BOX, values, token)
+    stray = tile(ledger).read_bytes()
+    other = tiles.open(OTHER)
+    (other.folder / "4_0.tile").write_bytes(stray)
+    with pytest.raises(BadTile, match="another run"):
+        other.read(BOX)
+
+
+def test_nothing_is_kept_for_an_attempt_that_ended_meanwhile(ledger, token, values):
+    ledger.end_attempt(token)
+    with pytest.raises(Cancelled):
+        ledger.store(BOX, values, token)
+    assert not ledger.finished()
+    assert [path.name for path in ledger.folder.iterdir()] == [f"ended-{token}"]
+
+
+def test_a_stray_file_is_no_tile(ledger, token, values):
+    ledger.store(BOX, values, token)
+    (ledger.folder / "foo.tile").touch()
+    assert ledger.finished() == {(4, 0)}
 
 
 def test_a_tile_that_is_not_there_is_bad(ledger):
@@ -73,53 +116,51 @@ def test_a_tile_that_is_not_there_is_bad(ledger):
         ledger.read(BOX)
 
 
-# --- runs
+# --- attempts
 
 
-def test_the_same_run_finds_its_tiles_and_another_one_does_not(ledger, values):
-    ledger.store(BOX, values)
-    ledger.close()
-    ledger.open("one run")
-    assert ledger.finished()
-    ledger.close()
-    ledger.open("another run")
-    assert not ledger.finished()
-
-
-def test_two_runs_at_once_are_refused(ledger):
-    with pytest.raises(InvalidParameter, match="another run is at work"):
-        Ledger(ledger.folder).open("one run")
-    with pytest.raises(InvalidParameter, match="another run is at work"):
-        Ledger(ledger.folder).forget()
-    ledger.close()
-    Ledger(ledger.folder).forget()
-    assert not ledger.folder.exists()
-
-
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
-    (tmp_path / "thesis.tex").write_text("dear")
-    ledger = Ledger(tmp_path)
-    with pytest.raises(InvalidParameter, match=r"holds other files"):
-        ledger.open("one run")
-    ledger.forget()
-    assert (tmp_path / "thesis.tex").read_text() == "dear"
-
-
-def test_an_attempt_ends_for_its_workers(ledger):
-    token = ledger.begin_attempt({"version": "1"})
+def test_an_attempt_ends_for_its_workers(ledger, token):
     elsewhere = Ledger(ledger.folder)
-    assert elsewhere.attempt(token) == {"version": "1"}
+    assert elsewhere.attempt(token)["version"] == "1"
     assert elsewhere.goes_on(token)
+    assert not elsewhere.has_ended(token)
     ledger.end_attempt(token)
     assert elsewhere.attempt(token) is None
     assert not elsewhere.goes_on(token)
+    assert elsewhere.has_ended(token)
 
 
-def test_opening_ends_the_attempts_of_a_client_that_was_killed(ledger):
-    token = ledger.begin_attempt({})
-    ledger.close()
-    ledger.open("one run")
-    assert not ledger.goes_on(token)
+def test_a_note_that_was_changed_is_refused(ledger, token):
+    note = ledger.folder / f"attempt-{token}.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "udf": "sh -c mischief"}))
+    with pytest.raises(InvalidParameter, match="not what the client wrote"):
+        ledger.attempt(token)
+
+
+def test_all_files_are_their_owners_alone(ledger, token, values):
+    ledger.store(BOX, values, token)
+    ledger.begin_tile(BOX, token)
+    for path in [ledger.folder.parent, *ledger.folder.parent.rglob("*")]:
+        assert path.stat().st_mode & 0o077 == 0, path.name
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702])
+def test_a_note_in_a_folder_that_others_can_write_to_is_refused(ledger, token, mode):
+    for folder in (ledger.folder, ledger.folder.parent):
+        folder.chmod(mode)
+        with pytest.raises(InvalidParameter, match="written to by others"):
+            ledger.attempt(token)
+        folder.chmod(0o700)
+    assert ledger.attempt(token)
+
+
+def test_leaving_on_purpose_is_no_mark_against_a_tile(ledger):
+    assert [ledger.begin_tile(BOX, "a" * 64) for _ in range(2)] == [1, 2]
+    ledger.leave_tile(BOX, "a" * 64)
+    assert ledger.begin_tile(BOX, "a" * 64) == 2
+    for _ in range(3):
+        ledger.leave_tile(BOX, "a" * 64)
+    assert not ledger.has_begun("a" * 64)
 
 
 def test_a_tile_counts_how_often_it_was_begun_and_not_ended(ledger):
@@ -210,13 +251,50 @@ def test_every_difference_makes_another_key(folder, monkeypatch):
     keys.append(key(folder))
     monkeypatch.setattr("openeo_udf_fusion.__version__", "9.9")
     keys.append(key(folder))
+    monkeypatch.setattr(fingerprints, "code_digest", lambda: "another code of the same version")
+    keys.append(key(folder))
+    monkeypatch.setattr(fingerprints, "weight_digests", lambda: {"satfusenet": ["others"]})
+    keys.append(key(folder))
     assert len(set(keys)) == len(keys)
+
+
+def test_code_is_told_by_its_files_and_weights_by_their_cards(tmp_path, monkeypatch):
+    assert weight_digests()["satfusenet"][0] == cards.read("satfusenet").fingerprint
+    found = []
+    for text in ("one", "other"):
+        (tmp_path / "models").mkdir(exist_ok=True)
+        (tmp_path / "models" / "net.py").write_text(text)
+        (tmp_path / "cli.txt").write_text(text)
+        monkeypatch.setattr("openeo_udf_fusion.__file__", str(tmp_path / "__init__.py"))
+        found.append(code_digest.__wrapped__())
+    assert found[0] != found[1]
+
+
+def test_no_chunk_of_a_store_is_looked_at(folder, monkeypatch):
+    looked = []
+    plain = Path.stat
+
+    def stat(path, **options):
+        looked.append(path)
+        return plain(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    key(folder, STORE)
+    monkeypatch.undo()
+    chunks = {path for path in (folder / "grid").rglob("c/**/*") if path.is_file()}
+    assert chunks
+    assert not chunks & set(looked)
+
+
+def test_the_look_at_a_store_can_be_cancelled(folder):
+    with pytest.raises(Cancelled):
+        run_key(STORE, folder, "netCDF", {}, None, lambda: True)
 
 
 def test_a_chunk_inside_a_store_counts_for_the_key_alone(folder):
     before = key(folder, STORE), files_seen(STORE, folder)
     chunk = max((folder / "grid").rglob("*"), key=lambda path: len(path.parts))
-    chunk.write_bytes(b"changed")
+    os.replace(shutil.copy(chunk, chunk.with_suffix(".new")), chunk)  # as Zarr writes one
     assert key(folder, STORE) != before[0]
     assert files_seen(STORE, folder) == before[1]
 

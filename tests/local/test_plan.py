@@ -1,10 +1,14 @@
+import os
+
 import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_origin
 
 from openeo_udf_fusion.errors import InvalidParameter, UnknownCollection
-from openeo_udf_fusion.local import executor, sources
+from openeo_udf_fusion.local import cluster, executor, sources
+from openeo_udf_fusion.local import plan as module
+from openeo_udf_fusion.local.cluster import THREADS
 from openeo_udf_fusion.local.plan import plan, summary
 from tests.local.graphs import (
     code,
@@ -118,7 +122,7 @@ def test_a_measured_speed_says_what_was_measured(folder):
     found = plan(process(a=load("demo")), workspace(folder))
     assert found["pixels_per_s"] > 0
     assert found["device"] == "cpu"
-    assert "measured here on cpu" in found["assumptions"][0]
+    assert "measured here on cpu" in found["assumptions"][1]
     # Five dates, ten days apart.
     assert found["pixel_years_per_s"] == pytest.approx(found["pixels_per_s"] * 41 / 365.25)
 
@@ -147,6 +151,56 @@ def test_the_summary_names_what_an_operator_asks_for(folder):
     text = summary(plan(process(a=load("demo")), workspace(folder), tile_px=16, pixels_per_s=500, workers=2))
     for words in ("12 of 16 x 16 px", "memory of a worker", "at most", "500 pixels/s", "2 worker(s)"):
         assert words in text
+
+
+class TwoOfThree:
+    """A scheduler with three workers, two of which offer what is asked for."""
+
+    place = "tcp://somewhere:8786"
+
+    def resources_for(self, graph):
+        assert "a" in graph
+        return {"GPU": 1}, "workers need GPU=1"
+
+    def having(self, resources):
+        return 2 if resources == {"GPU": 1} else 3
+
+
+def test_with_a_scheduler_its_workers_are_counted(folder):
+    found = plan(process(a=load("demo")), workspace(folder), cluster=TwoOfThree(), pixels_per_s=10)
+    assert found["workers"] == 2
+    assert found["hours"] == pytest.approx(found["worker_hours"] / 2)
+    assert "workers need GPU=1; 2 of them do now" in found["assumptions"][0]
+
+
+def test_a_plain_run_has_several_tiles_in_memory(folder, monkeypatch):
+    monkeypatch.setattr(module, "TILES_AT_ONCE", 2)
+    monkeypatch.setattr(module, "_memory", lambda: (1000, 0))
+    graph = process(a=load("demo"))
+    threads = plan(graph, workspace(folder), pixels_per_s=10)
+    one = plan(graph, workspace(folder), pixels_per_s=10, workers=1)
+    tile = one["peak_memory_bytes_per_worker"] - 1000
+    assert tile == module.COPIES * (one["bytes_in_per_tile"] + one["bytes_out_per_tile"])
+    assert threads["peak_memory_bytes_per_worker"] == 1000 + 2 * tile
+
+
+def test_workers_of_this_machine_are_measured_with_their_share_of_its_cores(folder, monkeypatch):
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cluster, "granted", lambda: 8)
+    text = "import os\nprint('threads', os.environ.get('OMP_NUM_THREADS'))\nreturn cube"
+    counted = node("apply_dimension", data=of("a"), dimension="t", process=udf(code(text)))
+    found = plan(process(a=load("demo"), b=counted), workspace(folder), workers=4)
+    assert "with 2 core(s)" in found["assumptions"][1]
+    assert not set(THREADS) & set(os.environ)
+
+
+def test_a_device_is_named_where_it_is_known(folder):
+    torch = code("import torch\nreturn cube")
+    own = node("apply_dimension", data=of("a"), dimension="t", process=udf(torch))
+    assert plan(process(a=load("demo"), b=own), workspace(folder))["device"] == "unknown"
+    given = summary(plan(process(a=load("demo")), workspace(folder), pixels_per_s=10))
+    assert "of one worker of the given speed" in given
 
 
 def test_errors_come_before_anything_is_computed(folder):

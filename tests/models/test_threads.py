@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import get_ident
@@ -6,8 +5,9 @@ from threading import get_ident
 import pytest
 import torch
 
-from openeo_udf_fusion.models.threads import cores, pool_of_cores, side_by_side
-from openeo_udf_fusion.models.torch_runtime import pool_of_callers_threads
+from openeo_udf_fusion.models import torch_runtime
+from openeo_udf_fusion.models.threads import pool_of_cores, side_by_side
+from openeo_udf_fusion.models.torch_runtime import callers_threads, pool_of_callers_threads
 
 
 @pytest.fixture(params=[1, 2, 3])
@@ -65,22 +65,30 @@ def test_an_error_reaches_the_caller_and_leaves_the_rest_undone(threads: int) ->
     assert len(done) < 10_000
 
 
-@pytest.mark.parametrize(("stated", "count"), [("1", 1), ("3", 3), ("2,1", 2), (" 4 ", 4)])
-def test_the_number_of_cores_is_the_stated_one(
-    stated: str, count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", stated)
-    assert cores() == count
-    pool = pool_of_cores()
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_pool_of_onnx_is_as_large_as_the_cores(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(count))
     seen: set[int] = set()
-    side_by_side(lambda _: seen.add(get_ident()), range(50), pool)
+    side_by_side(lambda _: seen.add(get_ident()), range(50), pool_of_cores())
     assert (seen == {get_ident()}) if count == 1 else (get_ident() not in seen and len(seen) <= count)
 
 
-@pytest.mark.parametrize("stated", ["", "0", "all", "-2"])
-def test_without_a_number_it_is_that_of_the_cores_granted(
-    stated: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("granted", "used"), [(1, 1), (2, 2), (99, 3)])
+def test_torch_takes_no_more_cores_than_are_granted(
+    granted: int, used: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", stated)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
-    assert cores() == 3
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(torch_runtime, "granted", lambda: granted)
+    torch.set_num_threads(3)
+    try:
+        seen: set[tuple[int, int]] = set()
+        side_by_side(
+            lambda _: seen.add((get_ident(), torch.get_num_threads())), range(50), pool_of_callers_threads()
+        )
+        assert callers_threads() == used
+        assert len(seen) <= used
+        assert {count for _, count in seen} == {1}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -4,6 +4,7 @@ import importlib.util
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from openeo_udf_fusion import __version__
@@ -45,6 +46,19 @@ def test_the_shipped_weights_pass(fresh):
         weights.load(self_test.MODEL).network.runtime.name,
         weights.load(self_test.MODEL).network.runtime.device,
     )
+
+
+@pytest.mark.parametrize("runtime", self_test.RUNTIMES)
+def test_the_threads_are_those_that_the_network_uses(runtime, monkeypatch, fresh):
+    load = weights.load
+    monkeypatch.setattr(weights, "load", lambda name: load(name, runtime=runtime, device="cpu"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert self_test.report().threads == {"torch": 3, "onnx": 5}[runtime]
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("runtime", self_test.RUNTIMES)

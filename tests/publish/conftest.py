@@ -1,9 +1,10 @@
-"""Processes to spoil, and embedded servers to publish to."""
+"""Processes to spoil, embedded servers to publish to, and an archive of fake wheels."""
 
 import copy
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import openeo
 import pytest
@@ -11,7 +12,10 @@ import requests
 
 from openeo_udf_fusion import local, udps
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.publish import archive
+from openeo_udf_fusion.publish.archive_wheels import Sources
 from openeo_udf_fusion.publish.backend import PASSWORD_VARIABLE
+from tests.publish.wheels import BASE, LINUX, TARGET, given_wheels_only, write_wheel
 
 USER, PASSWORD = "ada", "s3cret"
 
@@ -120,3 +124,54 @@ def fake_backend():
         yield fake
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory) -> Path:
+    """What an onnx archive needs, and what the workers have."""
+    folder = tmp_path_factory.mktemp("wheels")
+    write_wheel(
+        folder,
+        "onnxruntime",
+        tag=f"cp311-cp311-{LINUX}",
+        requires=(
+            "numpy>=1",
+            "flat-buffers",
+            'windows-only; sys_platform == "win32"',
+            'old; python_version<"3"',
+        ),
+        files={
+            "onnxruntime/tests/test_it.py": "",
+            "onnxruntime/backend/test/data.py": "",
+            "onnxruntime/lib.pyi": "",
+            "onnxruntime/old.pyc": "",
+            "onnxruntime/contest.py": "",
+        },
+    )
+    write_wheel(folder, "flat-buffers", requires=("typing-things",), licence="Apache-2.0")
+    write_wheel(folder, "typing-things")
+    for name in BASE:
+        write_wheel(folder, name, "2099.1", requires=("only-the-base-needs-me",))
+    write_wheel(folder, "only-the-base-needs-me")
+    return folder
+
+
+@pytest.fixture
+def sources(wheels) -> Sources:
+    """Where pip looks: in that folder alone."""
+    return Sources(str(wheels), no_index=True)
+
+
+@pytest.fixture
+def no_other_wheels(monkeypatch) -> None:
+    """pip as the machine has not configured it."""
+    given_wheels_only(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def built(wheels, tmp_path_factory) -> archive.Built:
+    """An archive for the runtime onnx; not to be changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        given_wheels_only(patch)
+        out = tmp_path_factory.mktemp("out")
+        return archive.build("onnx", TARGET, out, sources=Sources(str(wheels), no_index=True))

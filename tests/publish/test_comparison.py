@@ -59,6 +59,7 @@ REWRITTEN = {
     "whole numbers as floats": as_floats,
     "nodes in another order": lambda s: s.update(process_graph=dict(reversed(s["process_graph"].items()))),
     "no space at the end": lambda s: s.update(description=s["description"].strip()),
+    "other line ends": lambda s: s.update(description=s["description"].replace("\n", "\r\n")),
     "no parameters' descriptions": lambda s: [p.pop("description") for p in s["parameters"]],
 }
 
@@ -79,13 +80,51 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
+EDITED = {
+    "the summary": lambda s: s.update(summary="For our group"),
+    "the description": lambda s: s.update(description=f"Ask Ada first.\n\n{s['description']}"),
+    "what it returns": lambda s: s["returns"].update(description="Our cube"),
+    "a parameter's description": lambda s: s["parameters"][0].update(description="Our area"),
+}
+
+
+@pytest.mark.parametrize("change", (CHANGED | EDITED).values(), ids=CHANGED | EDITED)
 def test_what_somebody_changed_is_theirs(process, change):
     stored = marked(copy.deepcopy(process))
     change(stored)
     found = standing(process, stored)
     assert found == Standing("changed", __version__)
     assert not found.replaceable
+
+
+@pytest.mark.parametrize("rewrite", REWRITTEN.values(), ids=REWRITTEN)
+@pytest.mark.parametrize("edit", list(EDITED.values())[:2], ids=list(EDITED)[:2])
+def test_what_a_backend_drops_does_not_hide_an_edit(process, rewrite, edit):
+    stored = marked(copy.deepcopy(process))
+    rewrite(stored)
+    edit(stored)
+    assert standing(process, stored) == Standing("changed", __version__)
+
+
+@pytest.mark.parametrize("rewrite", REWRITTEN.values(), ids=REWRITTEN)
+def test_an_older_version_that_a_backend_wrote_otherwise_is_ours(process, rewrite):
+    older = copy.deepcopy(process) | {"summary": "Older", "description": "Older words"}
+    stored = marked(older)
+    rewrite(stored)
+    assert standing(process, stored) == Standing("ours", __version__)
+
+
+def test_somebody_who_came_to_the_same_loses_nothing(process):
+    """An edit that ends in just what would be published."""
+    older = marked(copy.deepcopy(process) | {"summary": "Older"})
+    assert standing(process, older | {"summary": process["summary"]}).state == "ours"
+
+
+@pytest.mark.parametrize("edit", EDITED.values(), ids=EDITED)
+def test_own_words_without_a_mark_are_somebody_elses(process, edit):
+    stored = copy.deepcopy(process)
+    edit(stored)
+    assert standing(process, stored).state == "foreign"
 
 
 @pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)

@@ -1,76 +1,35 @@
-"""The STAC catalogue of the model cards, read as a catalogue's visitor reads it and validated offline."""
+"""The STAC catalogue of the model cards, read as a catalogue's visitor reads it."""
 
 import hashlib
 import json
 from pathlib import Path
 
-import jsonschema
 import pystac
 import pytest
-from pystac.validation.local_validator import get_local_schema_cache
-from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT7
 
-from openeo_udf_fusion import __version__
+from openeo_udf_fusion.errors import StorageFailed
 from openeo_udf_fusion.models import cards
-from openeo_udf_fusion.publish.addresses import Addresses
-from openeo_udf_fusion.publish.model_catalog import model_catalog
+from openeo_udf_fusion.publish.files import write
+from openeo_udf_fusion.publish.model_catalog import CATALOG, model_files
 
 
-@pytest.fixture(scope="module")
-def catalog(repository):
-    return pystac.Catalog.from_file(str(repository / "udp" / "models" / "catalog.json"))
+def items_of(files):
+    return [link for link in json.loads(files[CATALOG])["links"] if link["rel"] == "item"]
 
 
-def anything(uri: str) -> Resource:
-    """Schemas that the MLM one refers to are not at hand: whatever they ask for is granted."""
-    return Resource.from_contents({"definitions": {}, "$id": uri}, default_specification=DRAFT7)
-
-
-def problems(document):
-    """What the schemas of STAC and GeoJSON say that pystac brings, so that nothing is fetched."""
-    schemas = get_local_schema_cache()
-    known = [(uri, Resource.from_contents(schema)) for uri, schema in schemas.items()]
-    kind = {"Catalog": "catalog", "Feature": "item"}[document["type"]]
-    (schema,) = (schema for uri, schema in schemas.items() if uri.endswith(f"/{kind}.json"))
-    validator = jsonschema.Draft7Validator(schema, registry=Registry().with_resources(known))
-    return [error.message[:300] for error in validator.iter_errors(document)]
+@pytest.fixture(scope="module", params=["repository", "web"])
+def catalog(request, repository, tmp_path_factory):
+    """The repository's own catalogue, and one in a folder for the web."""
+    if request.param == "repository":
+        return pystac.Catalog.from_file(str(repository / "udp" / CATALOG))
+    folder = tmp_path_factory.mktemp("web")
+    write(model_files(), folder)
+    return pystac.Catalog.from_file(str(folder / CATALOG))
 
 
 def test_it_holds_every_card(catalog):
     assert sorted(item.id for item in catalog.get_items()) == cards.names()
     assert "satfusenet" in cards.names()
-
-
-def test_catalogue_and_items_are_valid_stac(repository):
-    text = (repository / "udp" / "models" / "catalog.json").read_text(encoding="utf-8")
-    assert problems(json.loads(text)) == []
-    for name in cards.names():
-        assert problems(json.loads((cards.FOLDER / f"{name}.json").read_text(encoding="utf-8"))) == []
-
-
-def test_the_schemas_find_what_is_wrong():
-    catalog = model_catalog(Addresses())
-    assert problems({key: value for key, value in catalog.items() if key != "description"})
-    assert problems(catalog | {"links": [{"rel": "item"}]})
-    card = json.loads((cards.FOLDER / "satfusenet.json").read_text(encoding="utf-8"))
-    assert problems(card | {"geometry": "everywhere"})
-    assert problems(card | {"properties": {}})
-
-
-@pytest.mark.parametrize("name", cards.names())
-def test_every_item_is_a_model(shared_data, name):
-    path = shared_data / "schemas" / "stac-mlm.json"
-    if not path.is_file():
-        pytest.skip(f"the schema of the MLM extension is not at {path}")
-    schema = json.loads(path.read_text())
-    schema["$defs"]["DataType"] = {"enum": ["float32"]}
-    schema["$defs"]["ProcessingExpression"] = {"type": "null"}
-    card = json.loads((cards.FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    validator = jsonschema.Draft7Validator(schema, registry=Registry(retrieve=anything))
-    validator.validate(card)
-    del card["properties"]["mlm:input"]
-    assert not validator.is_valid(card)
 
 
 def test_its_links_lead_to_the_weights(catalog):
@@ -82,17 +41,59 @@ def test_its_links_lead_to_the_weights(catalog):
             assert weights.extra_fields["file:checksum"] == cards.SHA256_MULTIHASH + digest
 
 
+# --- where the cards are
+
+
+def test_beside_the_sources_cards_are_linked_and_elsewhere_put_in(repository, tmp_path):
+    linked, whole = model_files(repository / "udp"), model_files(tmp_path)
+    assert list(linked) == [CATALOG]
+    assert whole == model_files()
+    for name in cards.names():
+        assert whole[f"models/{name}.json"] == (cards.FOLDER / f"{name}.json").read_bytes()
+
+
+def test_a_checkout_of_its_own_is_beside_its_sources(tmp_path):
+    """The command of an installed package, run in a checkout, writes what lies there."""
+    sources = tmp_path / "openeo_udf_fusion" / "models"
+    sources.mkdir(parents=True)
+    for name in cards.names():
+        (sources / f"{name}.json").write_text("{}")
+    assert list(model_files(tmp_path / "udp")) == [CATALOG]
+    assert len(model_files(tmp_path / "other" / "udp")) > 1
+
+
+def test_in_the_repository_a_new_network_changes_nothing(repository, tmp_path):
+    card = json.loads((cards.FOLDER / "satfusenet.json").read_text(encoding="utf-8"))
+    card["assets"]["weights"]["file:checksum"] = "1220" + "0" * 64
+    (tmp_path / "satfusenet.json").write_text(json.dumps(card))
+    assert model_files(repository / "udp", tmp_path) == model_files(repository / "udp")
+
+
+# --- other cards
+
+
+def write_card(folder, name, **assets):
+    card = {"id": name, "properties": {}, "assets": {key: {"href": href} for key, href in assets.items()}}
+    (folder / f"{name}.json").write_text(json.dumps(card))
+
+
 def test_more_cards_are_more_items(tmp_path):
     for name in ("one", "two"):
-        (tmp_path / f"{name}.json").write_text(json.dumps({"id": name, "properties": {}}))
-    links = [link for link in model_catalog(Addresses(), tmp_path)["links"] if link["rel"] == "item"]
-    assert [Path(link["href"]).name for link in links] == ["one.json", "two.json"]
+        write_card(tmp_path, name)
+    links = items_of(model_files(folder=tmp_path))
+    assert [link["href"] for link in links] == ["./one.json", "./two.json"]
     assert [link["title"] for link in links] == ["one", "two"]
 
 
-def test_with_a_base_url_it_may_lie_anywhere():
-    found = model_catalog(Addresses("https://files.example/repo/v{version}/udp/"))
-    (href,) = (
-        link["href"] for link in found["links"] if link["rel"] == "item" and "satfusenet.json" in link["href"]
-    )
-    assert href == f"https://files.example/repo/v{__version__}/openeo_udf_fusion/models/satfusenet.json"
+def test_weights_on_the_web_stay_there_and_those_beside_come_along(tmp_path):
+    (tmp_path / "small.bin").write_bytes(b"\x00\xff")
+    write_card(tmp_path, "one", big="https://files.example/big.bin", small="./small.bin")
+    files = model_files(folder=tmp_path)
+    assert files["models/small.bin"] == b"\x00\xff"
+    assert files.keys() == {CATALOG, "models/one.json", "models/small.bin"}
+
+
+def test_weights_that_are_not_there_are_named(tmp_path):
+    write_card(tmp_path, "one", weights="./lost.bin")
+    with pytest.raises(StorageFailed, match=r"one\.json names \./lost\.bin"):
+        model_files(folder=tmp_path)

@@ -1,17 +1,18 @@
 """Publishing to the embedded server, through the openEO client: nothing of anybody else is lost."""
 
 import copy
+import json
 
 import openeo
 import pytest
 
 from openeo_udf_fusion import __version__, udps
-from openeo_udf_fusion.errors import BackendFailed
+from openeo_udf_fusion.errors import BackendFailed, InvalidParameter
 from openeo_udf_fusion.publish import comparison
 from openeo_udf_fusion.publish.backend import connect
 from openeo_udf_fusion.publish.comparison import fingerprint, marked
 from openeo_udf_fusion.publish.overview import offered, on_backend
-from openeo_udf_fusion.publish.upload import namespace, publish
+from openeo_udf_fusion.publish.upload import chosen, flaws, is_public, namespace, publish, survey
 
 pytestmark = pytest.mark.filterwarnings("ignore:Defining user-defined process")
 
@@ -96,6 +97,21 @@ def test_what_was_changed_by_hand_is_refused_and_stays(backend, colleague):
     assert colleague.user_defined_process("fill_gaps").describe()["process_graph"] == stored["process_graph"]
 
 
+def test_a_summary_edited_by_hand_is_refused_and_stays(backend, colleague):
+    results(backend)
+    stored = colleague.user_defined_process("fill_gaps").describe()
+    colleague.save_user_defined_process(
+        "fill_gaps",
+        stored["process_graph"],
+        parameters=stored["parameters"],
+        description=stored["description"],
+        summary="Only for our group: ask Ada first",
+    )
+    (outcome,) = publish(backend, [PROCESSES["fill_gaps"]])
+    assert outcome.result == "refused"
+    assert colleague.user_defined_process("fill_gaps").describe()["summary"].startswith("Only for our group")
+
+
 def test_it_is_replaced_when_told(backend, colleague):
     colleague.save_user_defined_process("fill_gaps", FOREIGN)
     assert results(backend, overwrite=True) == every("created") | {"fill_gaps": "updated"}
@@ -131,9 +147,99 @@ def test_the_public_url_is_the_namespace(fake_backend, process):
     assert (outcome.result, outcome.namespace) == ("unchanged", public)
 
 
+CANONICAL = {"links": [{"rel": "canonical", "href": "https://backend.example/processes/u:ada/it"}]}
+
+
+@pytest.mark.parametrize(
+    ("stored", "public"),
+    [
+        (None, False),
+        ({}, False),
+        ({"public": True}, True),
+        ({"public": False}, False),
+        (CANONICAL, True),
+        (CANONICAL | {"public": None}, True),
+        (CANONICAL | {"public": True}, True),
+        (CANONICAL | {"public": False}, False),
+    ],
+)
+def test_what_a_backend_says_of_public_goes_before_its_links(stored, public):
+    assert is_public(stored) is public
+    assert (namespace(stored) == "user") is not (public and "links" in stored)
+
+
+def stored_as_sent(fake_backend, process, **more):
+    """The fake backend has the process in an older version; returns the bodies that it is sent."""
+    older = marked(process | {"summary": "Older"}) | more
+    fake_backend.answers |= {
+        "GET /processes": (200, {"processes": [], "links": []}),
+        f"GET /process_graphs/{process['id']}": (200, older),
+        f"PUT /process_graphs/{process['id']}": (200, {}),
+    }
+    return lambda: [json.loads(body) for request, _, body in fake_backend.sent if request.startswith("PUT")]
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_an_update_keeps_it_as_visible_as_its_owner_made_it(fake_backend, process, public):
+    sent = stored_as_sent(fake_backend, process, public=public, **CANONICAL)
+    (outcome,) = publish(connect(fake_backend.url), [process])
+    assert outcome.result == "updated"
+    assert [body["public"] for body in sent()] == [public]
+
+
+def test_a_private_one_with_a_link_is_made_public_when_told(fake_backend, process):
+    sent = stored_as_sent(fake_backend, process, public=False, **CANONICAL)
+    stored = marked(process) | {"public": False} | CANONICAL
+    fake_backend.answers[f"GET /process_graphs/{process['id']}"] = (200, stored)
+    (outcome,) = publish(connect(fake_backend.url), [process], public=True)
+    assert outcome.result == "updated"
+    assert [body["public"] for body in sent()] == [True]
+    assert "keeps it private" in outcome.message
+
+
 def test_without_links_the_namespace_is_the_user():
     assert namespace(None) == namespace({}) == namespace({"links": None}) == "user"
     assert namespace({"links": [{"rel": "about", "href": "https://x.example"}]}) == "user"
+
+
+# --- what is published at all
+
+
+def test_diagnostics_are_left_out_unless_they_are_named():
+    assert PROCESSES.keys() - chosen(PROCESSES).keys() == {"self_test_cube"}
+    assert list(chosen(PROCESSES, ["self_test_cube", "fill_gaps"])) == ["fill_gaps", "self_test_cube"]
+    with pytest.raises(InvalidParameter, match=r"\['fill_gap'\].*fill_gaps_cube"):
+        chosen(PROCESSES, ["fill_gap"])
+
+
+def test_a_wrong_process_is_a_flaw(process):
+    assert flaws({process["id"]: process}) == []
+    del process["summary"]
+    assert [finding.rule for finding in flaws({process["id"]: process})] == ["schema"]
+
+
+def test_what_a_backend_lacks_is_an_obstacle(fake_backend, process):
+    fake_backend.answers["GET /processes"] = (200, {"processes": [], "links": []})
+    found = survey(connect(fake_backend.url), {process["id"]: process})
+    assert [finding.rule for finding in found.obstacles] == ["backend-processes"]
+
+
+def test_what_a_user_decides_upon_is_a_warning(fake_backend, process):
+    """Runtimes that it does not list, ids that it has, and what its validation says, stop nothing."""
+    graph = {"add": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}
+    process["process_graph"] = graph
+    listed = [{"id": "add"}, {"id": process["id"]}]
+    fake_backend.endpoints.append("POST /validation")
+    fake_backend.answers |= {
+        "GET /processes": (200, {"processes": listed, "links": []}),
+        "POST /validation": (200, {"errors": [{"code": "Odd", "message": "an open parameter"}]}),
+    }
+    found = survey(connect(fake_backend.url), {process["id"]: process})
+    assert found.obstacles == []
+    runtime, objection, predefined = found.warnings
+    assert "does not list its UDF runtimes" in runtime
+    assert "Odd: an open parameter" in objection
+    assert "predefined" in predefined
 
 
 # --- failures
@@ -164,6 +270,19 @@ def test_a_backend_that_keeps_something_else_is_found_out(fake_backend, process)
     (outcome,) = publish(connect(fake_backend.url), [process])
     assert outcome.result == "failed"
     assert "not what was sent" in outcome.message
+
+
+def test_a_backend_that_rewrites_texts_is_told(fake_backend, process):
+    """An edit by the backend cannot be told from one by hand: better said at once than found out later."""
+    stored = marked(process) | {"summary": process["summary"].upper()}
+    fake_backend.answers |= {
+        "GET /processes": (200, {"processes": [], "links": []}),
+        f"GET /process_graphs/{process['id']}": (200, stored),
+        f"PUT /process_graphs/{process['id']}": (200, {}),
+    }
+    (outcome,) = publish(connect(fake_backend.url), [process], overwrite=True)
+    assert outcome.result == "updated"
+    assert "rewrites its texts" in outcome.message
 
 
 # --- overview

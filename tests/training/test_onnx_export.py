@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from openeo_udf_fusion.errors import ExportFailed
-from openeo_udf_fusion.models import cards, weights
+from openeo_udf_fusion.models import calibration, cards, weights
 from openeo_udf_fusion.models.pixelwise import Pixelwise
 from openeo_udf_fusion.models.satfusenet import SatFuseNet
-from openeo_udf_fusion.training import card, onnx_export
+from openeo_udf_fusion.training import card, onnx_export, onnx_trials
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def trained(tmp_path):
 def ready_made(monkeypatch):
     """The shipped graph instead of minutes of tracing."""
     content = (cards.FOLDER / "satfusenet.onnx").read_bytes()
-    monkeypatch.setattr(onnx_export, "export", lambda trusted: content)
+    monkeypatch.setattr(onnx_export, "export", lambda network: content)
     return content
 
 
@@ -67,8 +67,23 @@ def test_missing_values_are_a_difference(monkeypatch):
             found = model.network.run(*arguments)
             return found._replace(sigma=np.full_like(found.sigma, np.nan))
 
-    assert onnx_export.compare(model, Pixelwise(Silent())) == float("inf")
-    assert onnx_export.compare(model, model) == 0
+    assert onnx_trials.compare(model, Pixelwise(Silent())) == float("inf")
+    assert onnx_trials.compare(model, model) == 0
+
+
+def test_the_trials_come_close_to_the_edge_of_strangeness_on_either_side():
+    model = weights.load("satfusenet", device="cpu", runtime="onnx")
+    observed = onnx_trials.at_the_edge(model)
+    found = model.predict(observed, np.array([18_000], np.int32), "modis").strangeness.ravel()
+    assert (found <= 1).sum() > 50
+    assert (found > 1).sum() > 50
+    assert (np.abs(found - 1) < 1e-6).sum() > 20
+
+
+def test_a_step_at_the_edge_is_refused(trained, ready_made, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "RAMP", 1e-9)
+    with pytest.raises(ExportFailed, match="differs from torch by"):
+        onnx_export.export_model("satfusenet", trained, tmp_path / "out")
 
 
 def test_training_anew_takes_the_graph_off_the_card(tiny, trained, ready_made):
@@ -79,6 +94,7 @@ def test_training_anew_takes_the_graph_off_the_card(tiny, trained, ready_made):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_shipped_network_can_be_exported_anew(tmp_path, capfd):
     done = onnx_export.export_model("satfusenet", cards.FOLDER, tmp_path)
     assert done.difference < 1e-4

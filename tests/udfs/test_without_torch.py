@@ -57,8 +57,8 @@ def test_the_values_are_those_of_torch(worker, run_code, name):
     np.testing.assert_allclose(found, expected.values, rtol=0, atol=1e-4)
 
 
-def test_the_log_says_once_what_the_network_runs_on(worker):
+def test_the_log_says_for_every_tile_what_the_network_runs_on(worker):
     _, _, log = worker
-    (line,) = (line for line in log if line.startswith("satfusenet runs on"))
-    assert "onnx" in line
-    assert line.endswith("cpu, float32")
+    lines = [line for line in log if line.startswith("satfusenet runs on")]
+    assert len(lines) == 2 * len(CONTEXTS)
+    assert all("onnx" in line and line.endswith("cpu, float32") for line in lines)

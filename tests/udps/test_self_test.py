@@ -1,6 +1,11 @@
 import re
 
+import numpy as np
+import rioxarray  # noqa: F401 (cube.rio)
+import xarray as xr
+
 from openeo_udf_fusion import udfs, udps
+from openeo_udf_fusion.cli.main import main
 from openeo_udf_fusion.processes import self_test
 from openeo_udf_fusion.udps.deployments import PUBLISHED, Deployment
 
@@ -31,3 +36,18 @@ def test_an_archive_is_named_in_the_text_instead_of_a_requirement():
         assert "# /// script" not in text, name
     built = udps.definitions(deployment)["self_test_cube"]
     assert text_of(built) == udfs.with_archive("self_test", "unpacked")
+
+
+def test_it_runs_on_the_local_executor_and_its_file_says_what_was_found(make_cube, tmp_path):
+    (tmp_path / "data").mkdir()
+    cube = make_cube(days=3, sensors=("modis",))
+    cube.to_dataset("bands").rio.write_crs(32632).to_netcdf(tmp_path / "data" / "modis.nc")
+    out = tmp_path / "found.nc"
+    given = ["-p", "data=modis", "-o", str(out)]
+    assert main(["run", "self_test_cube", "--data", str(tmp_path / "data"), *given]) == 0
+    with xr.open_dataset(out) as found:
+        assert found.sizes["t"] == 3
+        assert (found["passed"] == 1).all()
+        assert found["passed"].attrs["flag_meanings"] == "no yes"
+        np.testing.assert_allclose(found["checksum"], self_test.EXPECTED, atol=self_test.TOLERANCE)
+        assert found.attrs["runtime"] in self_test.RUNTIMES

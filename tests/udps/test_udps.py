@@ -4,12 +4,9 @@ import json
 import re
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator
 
 from openeo_udf_fusion import udfs, udps
-
-DOCUMENT = "openeo-api-1.2.0.yaml"
 
 
 def nodes_of(graph):
@@ -155,28 +152,9 @@ def test_building_twice_gives_the_same():
 # --- the API's own schema
 
 
-def as_json_schema(value):
-    """OpenAPI 3.0 to JSON Schema; alternatives of the document overlap, so any of them will do."""
-    if isinstance(value, list):
-        return [as_json_schema(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    names = {"oneOf": "anyOf"}
-    kept = {
-        names.get(k, k): as_json_schema(v) for k, v in value.items() if k not in ("discriminator", "nullable")
-    }
-    return {"anyOf": [{"type": "null"}, kept]} if value.get("nullable") is True else kept
-
-
-@pytest.fixture(scope="module")
-def problems(shared_data):
-    path = shared_data / "schemas" / DOCUMENT
-    if not path.is_file():
-        pytest.skip(f"the openEO API is not at {path}")
-    document = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    schema = {"$ref": "#/components/schemas/process_graph_with_metadata"}
-    validator = Draft7Validator(schema | {"components": as_json_schema(document["components"])})
-    return lambda process: [error.message[:300] for error in validator.iter_errors(process)]
+@pytest.fixture
+def problems(process_of_the_api):
+    return lambda process: [error.message[:300] for error in process_of_the_api.iter_errors(process)]
 
 
 def test_processes_are_as_the_api_says(definitions, problems):

@@ -32,7 +32,7 @@ def confined(path: Path, root: Path) -> Path:
 
 
 def confined_store(store: Path, root: Path) -> None:
-    """Raise ForbiddenPath where a link inside a Zarr store, whose files its library opens, leads out of `root`."""
+    """Raise ForbiddenPath where a link in a Zarr store leads out of `root`: its library opens any file."""
     for folder, folders, files in os.walk(store):
         for name in (*folders, *files):
             if os.path.islink(os.path.join(folder, name)):
@@ -42,6 +42,11 @@ def confined_store(store: Path, root: Path) -> None:
 def is_inside(path: Path, root: Path) -> bool:
     """Whether `path`, with its links resolved, lies in `root`."""
     return path.resolve().is_relative_to(root.resolve())
+
+
+def reason_of(error: Exception, path: Path) -> str:
+    """What a library says of a file, without the folders above it: users need not know them."""
+    return str(error).replace(str(path), path.name)
 
 
 def is_netcdf(path: Path) -> bool:

@@ -39,6 +39,10 @@ class Accounts(Protocol):
         """The hash of a user's password, None for an unknown user; raises AccountsUnreadable."""
         ...
 
+    def any_hash(self) -> str | None:
+        """The hash of some account, for its parameters; raises AccountsUnreadable."""
+        ...
+
     def names(self) -> list[str]:
         """Everybody who has an account; raises AccountsUnreadable."""
         ...
@@ -54,6 +58,10 @@ class OneAccount:
     def hash_of(self, user: str) -> str | None:
         """See `Accounts`."""
         return self._hash if user == self._user else None
+
+    def any_hash(self) -> str | None:
+        """See `Accounts`."""
+        return self._hash
 
     def names(self) -> list[str]:
         """See `Accounts`."""
@@ -81,6 +89,10 @@ class AccountsFile:
         """See `Accounts`."""
         return self._current().get(user)
 
+    def any_hash(self) -> str | None:
+        """See `Accounts`."""
+        return next(iter(self._current().values()), None)
+
     def names(self) -> list[str]:
         """See `Accounts`."""
         return list(self._current())
@@ -107,12 +119,15 @@ def hash_password(password: str) -> str:
         return _HASHER.hash(password.encode("utf-8", "surrogatepass"))
 
 
-def matches(hashed: str | None, password: str) -> bool:
-    """Whether a password is the one of a hash; without a hash it takes as long, and the answer is no."""
+def matches(hashed: str | None, password: str, instead: str | None = None) -> bool:
+    """Whether a password is the one of a hash; without a hash it takes as long, and the answer is no.
+
+    As long as `instead` takes, a hash with the parameters of those in use.
+    """
     with _AT_ONCE:
         try:
             # The comparison inside is in constant time.
-            _HASHER.verify(hashed or _nobodys_hash(), password.encode("utf-8", "surrogatepass"))
+            _HASHER.verify(hashed or instead or _nobodys_hash(), password.encode("utf-8", "surrogatepass"))
         except (Argon2Error, InvalidHashError):
             return False
     return hashed is not None
@@ -143,7 +158,7 @@ def read_accounts(path: Path) -> dict[str, str]:
     try:
         # The file that was opened is the one that is looked at.
         with path.open(encoding="utf-8") as file:
-            _require_private(path, os.fstat(file.fileno()).st_mode)
+            _require_private(path, os.fstat(file.fileno()))
             lines = file.read().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
@@ -176,11 +191,15 @@ def _account(line: str, where: str) -> tuple[str, str]:
     return user, hashed
 
 
-def _require_private(path: Path, mode: int) -> None:
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+def _require_private(path: Path, found: os.stat_result) -> None:
+    # A file of somebody else's (root's, the service manager's) is readable by way of a group or an access
+    # list, which shows as the group's right.
+    granted = stat.S_IRWXU if found.st_uid == os.geteuid() else stat.S_IRWXU | stat.S_IRGRP
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & ~granted & 0o777:
         raise InvalidParameter(
-            f"others than its owner may read or write the file of accounts {path} (mode "
-            f"{stat.S_IMODE(mode):04o}); run: chmod 600 {path}"
+            f"others than its owner may read or write the file of accounts {path} (mode {mode:04o}); run: "
+            f"chmod 600 {path}"
         )
 
 

@@ -11,6 +11,7 @@ import hashlib
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
@@ -29,7 +30,7 @@ from openeo_udf_fusion.local.server.login_throttle import LoginThrottle
 from openeo_udf_fusion.local.server.settings import ANONYMOUS, Settings
 
 BEARER_PREFIX = "basic//"
-MOST_TOKENS = 10_000
+MOST_TOKENS_PER_USER = 1000
 
 
 class Grant(NamedTuple):
@@ -41,12 +42,13 @@ class Grant(NamedTuple):
 
 
 class TokenStore:
-    """Random bearer tokens; only their digests are kept, of the last `MOST_TOKENS`."""
+    """Random bearer tokens; only their digests are kept, of each user's last `MOST_TOKENS_PER_USER`."""
 
     def __init__(self, lifetime_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._lifetime_s = lifetime_s
         self._clock = clock
         self._grants: dict[bytes, Grant] = {}
+        self._of: dict[str, deque[bytes]] = {}
         self._lock = threading.Lock()
 
     def issue(self, user: str, hashed: str = "") -> str:
@@ -54,9 +56,12 @@ class TokenStore:
         token = secrets.token_urlsafe(32)
         now = self._clock()
         with self._lock:
-            kept = [(k, grant) for k, grant in self._grants.items() if grant.expiry > now]
-            self._grants = dict(kept[1 - MOST_TOKENS :])
-            self._grants[_digest(token)] = Grant(user, hashed, now + self._lifetime_s)
+            own = self._of.setdefault(user, deque())
+            # The oldest come first, and expire first: one user's log-ins cost nobody else anything.
+            while own and (len(own) >= MOST_TOKENS_PER_USER or self._grants[own[0]].expiry <= now):
+                del self._grants[own.popleft()]
+            own.append(_digest(token))
+            self._grants[own[-1]] = Grant(user, hashed, now + self._lifetime_s)
         return token
 
     def check(self, token: str) -> Grant:
@@ -107,7 +112,7 @@ class Authenticator:
             return secrets.token_urlsafe(32)
         hashed = self._accounts.hash_of(user)
         with self._throttle.attempt(user, address) as attempt:
-            if not matches(hashed, password):
+            if not matches(hashed, password, self._accounts.any_hash()):
                 raise InvalidCredentials("user and password do not match")
             attempt.succeeded = True
         return self._tokens.issue(user, hashed or "")
@@ -143,10 +148,13 @@ class Authenticator:
         logs.note(user=user)
         return user
 
+    def knows(self, user: str) -> bool:
+        """Whether there is such a user (still); raises AccountsUnreadable."""
+        return user == ANONYMOUS if self._accounts is None else self._accounts.hash_of(user) is not None
+
     def require_account(self, user: str) -> None:
         """Raise InvalidToken unless there is such a user (still)."""
-        known = user == ANONYMOUS if self._accounts is None else self._accounts.hash_of(user) is not None
-        if not known:
+        if not self.knows(user):
             raise InvalidToken("whoever this link was made for has no account here any more")
 
 
@@ -174,11 +182,11 @@ def account_router(authenticator: Authenticator) -> APIRouter:
 
 
 def _accounts(settings: Settings) -> Accounts | None:
+    if settings.open:
+        return None
     if settings.users is not None:
         return AccountsFile(settings.users)
-    if settings.user and settings.password:
-        return OneAccount(settings.user, settings.password)
-    return None
+    return OneAccount(*settings.account) if settings.account is not None else None
 
 
 def _known(scheme: str) -> str:

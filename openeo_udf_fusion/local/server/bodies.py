@@ -5,8 +5,11 @@ import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
+import anyio.to_thread
+from anyio import CapacityLimiter
 from fastapi import Request
 from pydantic import (
     AfterValidator,
@@ -15,6 +18,8 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_serializer,
 )
 from starlette.requests import ClientDisconnect
@@ -28,7 +33,8 @@ from openeo_udf_fusion.errors import (
     RequestTooLarge,
 )
 from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.graph_limits import children, depth_exceeds
+from openeo_udf_fusion.local.graph_limits import GraphLimits, children, depth_exceeds
+from openeo_udf_fusion.local.server.json_values import count_values
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.responses import describe_problem
 
@@ -36,17 +42,31 @@ LogLevel: TypeAlias = Literal["error", "warning", "info", "debug"]
 Budget: TypeAlias = Annotated[float, Field(ge=0)]
 ProcessId: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 
+_PARSED_AT_ONCE = 2
+_PATTERN_CHARACTERS = 1000
+_ALL_PATTERNS_CHARACTERS = 20_000
+_MOST_PROBLEMS = 10_000
+_COSTLY_PATTERN = re.compile(r"\(\?[aiLmsux-]|\\[uUN]|[^\x00-\x7f]")
+"""Flags and characters beyond ASCII, with which one short class of characters takes long to compile."""
+
 _REFERENCES = ("from_node", "from_parameter")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
 
 
-def _with_sound_references(arguments: Json) -> Json:
+@dataclass
+class _Patterns:
+    """How many characters of regular expressions one body may still have compiled."""
+
+    left: int = _ALL_PATTERNS_CHARACTERS
+
+
+def _with_sound_references(arguments: Json, info: ValidationInfo) -> Json:
     """Raise ValueError when a reference or a callback, at any depth, is not what the API calls one."""
     level = children(arguments)
     while level:
         for value in level:
             if isinstance(value, dict):
-                _check_reference(value)
+                _check_reference(value, info.context)
         level = [child for parent in level if not _is_callback(parent) for child in children(parent)]
     return arguments
 
@@ -55,7 +75,7 @@ def _is_callback(value: JsonValue) -> bool:
     return isinstance(value, dict) and "process_graph" in value
 
 
-def _check_reference(value: Json) -> None:
+def _check_reference(value: Json, context: object) -> None:
     for key in _REFERENCES:
         if key in value and not isinstance(value[key], str):
             raise ValueError(f"{key} must be a name, got {str(value[key])[:40]}")
@@ -64,7 +84,7 @@ def _check_reference(value: Json) -> None:
             raise ValueError(f"a reference has {key} alone, this one also has {beside}")
     if _is_callback(value):
         try:
-            Process.model_validate(value)
+            Process.model_validate(value, context=context)
         except ValidationError as error:
             raise ValueError(describe_problem(dict(error.errors(include_url=False)[0]))) from None
         for name in [name for name in Process.model_fields if name in value and value[name] is None]:
@@ -77,7 +97,14 @@ def _absolute(url: str) -> str:
     return url
 
 
-def _regular_expression(text: str) -> str:
+def _regular_expression(text: str, info: ValidationInfo) -> str:
+    """Checked as a courtesy, for no pattern is ever used here: those that cost much are taken as they are."""
+    if len(text) > _PATTERN_CHARACTERS:
+        raise ValueError(f"a pattern has at most {_PATTERN_CHARACTERS} characters here, this one {len(text)}")
+    patterns = info.context
+    if not isinstance(patterns, _Patterns) or _COSTLY_PATTERN.search(text) or patterns.left < len(text):
+        return text
+    patterns.left -= len(text)
     try:
         re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
@@ -163,7 +190,7 @@ class Parameter(Body):
 class Returns(Body):
     """What a process returns."""
 
-    description: str | None = None
+    description: str = ""
     parameter_schema: Annotated[Schema | Several[Schema], Field(alias="schema")]
 
 
@@ -196,7 +223,7 @@ class Process(Body):
     """A process graph, with or without metadata."""
 
     process_graph: Annotated[dict[str, Node], Field(min_length=1)]
-    id: str | None = None
+    id: ProcessId | None = None
     summary: str | None = None
     description: str | None = None
     parameters: list[Parameter] | None = None
@@ -241,6 +268,13 @@ class JobUpdate(Body):
     log_level: LogLevel | None = None
     job_options: Json | None = None
 
+    @field_validator("process", "log_level")
+    @classmethod
+    def _require(cls, value: Kind | None) -> Kind:
+        if value is None:
+            raise ValueError("a job always has one; send another, or leave it out")
+        return value
+
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 
@@ -254,21 +288,29 @@ def reader(model: type[AnyBody], limits: Limits) -> Callable[[Request], Awaitabl
         From the dependency.
     """
 
+    # Few at once, off the event loop: whatever a body is, everything else is answered meanwhile.
+    turn = CapacityLimiter(_PARSED_AT_ONCE)
+
     async def read(request: Request) -> AnyBody:
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):
             raise InvalidContentType(f"the body must be application/json, it came as {media_type!r}")
-        return parse(model, await _read_bytes(request, limits), limits.graph.depth)
+        text = await _read_bytes(request, limits)
+        return await anyio.to_thread.run_sync(parse, model, text, limits.graph, limiter=turn)
 
     return read
 
 
-def parse(model: type[AnyBody], text: bytes, max_depth: int) -> AnyBody:
+def parse(model: type[AnyBody], text: bytes, limits: GraphLimits) -> AnyBody:
     """Check a body; see `reader` for the errors."""
-    value = _decode(text, max_depth)
+    value = _decode(text, limits)
     try:
-        return model.model_validate(value)
+        return model.model_validate(value, context=_Patterns())
     except ValidationError as error:
+        if error.error_count() > _MOST_PROBLEMS:
+            raise InvalidRequest(
+                f"the request's body is not what this endpoint takes, in {error.error_count()} places"
+            ) from None
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         where = {tuple(p for p in problem["loc"] if p != "process") for problem in problems}
         message = "; ".join(describe_problem({"loc": p["loc"], "msg": p["msg"]}) for p in problems[:5])
@@ -305,14 +347,20 @@ async def _read_bytes(request: Request, limits: Limits) -> bytes:
     return b"".join(chunks)
 
 
-def _decode(text: bytes, max_depth: int) -> JsonValue:
+def _decode(text: bytes, limits: GraphLimits) -> JsonValue:
+    # Counted in the text, for as objects they would be there already.
+    if count_values(text, limits.values) > limits.values:
+        raise InvalidRequest(
+            f"the request's body has more than {limits.values} values (numbers, texts, lists, objects), "
+            "which is what is read here"
+        )
     try:
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the request's body is not JSON: {error}") from None
-    if depth_exceeds(value, max_depth):
+    if depth_exceeds(value, limits.depth):
         raise InvalidRequest(
-            f"the request's body is nested deeper than the {max_depth} levels that are read here"
+            f"the request's body is nested deeper than the {limits.depth} levels that are read here"
         )
     return value
 

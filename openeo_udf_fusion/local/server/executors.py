@@ -47,11 +47,16 @@ class Scaled:
     Parameters
     ----------
     open_cluster
-        Connects to a scheduler, or starts workers.
+        Connects to a scheduler, or starts workers; None: tiles are computed by threads of this process.
+    tile_px
+        The largest side of a tile; by default the executor's.
     """
 
-    def __init__(self, open_cluster: Callable[[], AbstractContextManager["Cluster"]]) -> None:
+    def __init__(
+        self, open_cluster: Callable[[], AbstractContextManager["Cluster"]] | None, tile_px: int | None = None
+    ) -> None:
         self._open_cluster = open_cluster
+        self._tile_px = tile_px
         self._opened = ExitStack()
         self._cluster: Cluster | None = None
         self._lock = threading.Lock()
@@ -93,6 +98,7 @@ class Scaled:
             log=log,
             cancelled=cancelled,
             tiles=tiles,
+            tile_px=self._tile_px,
             cluster=self._alive(),
         )
 
@@ -100,7 +106,9 @@ class Scaled:
         """Find what is wrong with a process without running it."""
         return local_executor.check(process, workspace)
 
-    def _alive(self) -> "Cluster":
+    def _alive(self) -> "Cluster | None":
+        if self._open_cluster is None:
+            return None
         with self._lock:
             if self._cluster is None or not self._cluster.alive:
                 self._opened.close()

@@ -3,6 +3,7 @@
 Both answers are for anybody, and tell no name, path or id.
 """
 
+import math
 import shutil
 import threading
 import time
@@ -40,6 +41,8 @@ class Health:
         Whether whatever runs the jobs still does.
     clock
         Seconds that only grow.
+    scheduler_away_s
+        For how long the scheduler of a cluster has been away; None: it is there, or not needed.
     """
 
     def __init__(
@@ -49,26 +52,37 @@ class Health:
         quota: DiskQuota,
         worker_is_alive: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        scheduler_away_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._state = state
         self._jobs = jobs
         self._quota = quota
         self._worker_is_alive = worker_is_alive
+        self._scheduler_away_s = scheduler_away_s
         self._clock = clock
         self._begin = clock()
         self._lock = threading.Lock()
-        self._looked: tuple[float, Json] | None = None
+        self._looked: tuple[float, Json] = (-math.inf, {})
+        quota.last_used()  # so that it is known when somebody asks
 
     def live(self) -> Json:
         """`status` is `ok` unless only a new start helps."""
         return self._answer([] if self._worker_is_alive() else ["the job worker has died"])
 
     def ready(self) -> Json:
-        """`status` is `ok` when the server can take work; counts of jobs and bytes."""
-        with self._lock:
-            if self._looked is None or self._clock() - self._looked[0] >= KEPT_S:
-                self._looked = (self._clock(), self._look())
-            return self._looked[1]
+        """`status` is `ok` when the server can take work; counts of jobs and bytes.
+
+        One caller at a time looks, the others get the last answer: a slow disk holds up nobody else.
+        """
+        last = self._looked
+        if self._clock() - last[0] >= KEPT_S and self._lock.acquire(blocking=not last[1]):
+            try:
+                # Whoever waited for the first look need not look again.
+                if self._looked is last:
+                    self._looked = (self._clock(), self._look())
+            finally:
+                self._lock.release()
+        return self._looked[1]
 
     def _look(self) -> Json:
         problems = [] if self._worker_is_alive() else ["the job worker has died"]
@@ -80,12 +94,18 @@ class Health:
             problems.append("the state folder cannot be written to")
         if free is not None and free < LEAST_FREE_BYTES:
             problems.append("the disk is full")
+        away_s = self._scheduler_away_s()
         statuses = Counter(job.status for job in self._jobs.list())
         return self._answer(problems) | {
             "jobs": {status: statuses[status] for status in ("queued", "running")},
+            # No problem of this server's: it takes jobs and gives results meanwhile.
+            "scheduler": {
+                "away": away_s is not None,
+                "away_s": None if away_s is None else round(away_s, 1),
+            },
             "disk": {
                 "free_bytes": free,
-                "used_bytes": self._quota.used(),
+                "used_bytes": self._quota.last_used(),
                 "quota_bytes": self._quota.total_bytes,
             },
         }

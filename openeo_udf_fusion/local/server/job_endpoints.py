@@ -52,7 +52,10 @@ def router(
 
     @routes.patch("/jobs/{job_id}", status_code=204)
     def update(job: Annotated[Job, own_job], body: Annotated[JobUpdate, Depends(read_update)]) -> None:
-        jobs.update(job.id, _changes(body.given()))
+        changes = _changes(body.given())
+        if changes:
+            quota.require_room(job.owner)
+        jobs.update(job.id, changes)
 
     @routes.delete("/jobs/{job_id}", status_code=204)
     def delete(job: Annotated[Job, own_job]) -> None:
@@ -90,10 +93,7 @@ def _changes(given: Json) -> Json:
             raise ReadOnlyProperty(
                 f"{name!r} is set by the server; a job takes changes of {', '.join(EDITABLE)}"
             )
-    # These two may not be unset: a job always has a process and a log level.
-    changes = {
-        k: v for k, v in given.items() if k in EDITABLE and not (v is None and k in ("process", "log_level"))
-    }
+    changes = {name: value for name, value in given.items() if name in EDITABLE}
     # An empty object asks for nothing and gets it; one with other properties asks for what is not done.
     if given and not changes:
         raise EmptyUpdate(f"nothing to change was sent; a job takes changes of {', '.join(EDITABLE)}")

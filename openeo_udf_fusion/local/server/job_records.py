@@ -1,13 +1,14 @@
 """What is known of one batch job, and its file `<folder>/<id>/job.json`."""
 
+import json
 import logging
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.local.server.storage import read_json, write_json
+from openeo_udf_fusion.local.server.storage import read_json, write_json_text
 
 logger = logging.getLogger(__name__)
 
@@ -16,10 +17,14 @@ Status = Literal["created", "queued", "running", "canceled", "finished", "error"
 
 @dataclass
 class Job:
-    """A user's batch job; `progress` is in percent, `duration_s` the wall time of the last run."""
+    """A user's batch job; `progress` is in percent, `duration_s` the wall time of the last run.
+
+    What users send as JSON is kept as text: as objects it would take many times the memory, and copying a
+    job would take long.
+    """
 
     id: str
-    process: Json
+    process_text: str
     created: str
     updated: str
     owner: str = ""
@@ -33,8 +38,25 @@ class Job:
     plan: str | None = None
     budget: float | None = None
     log_level: str = "info"
-    job_options: Json | None = None
+    options_text: str | None = None
     last_error: Json = field(default_factory=dict)
+
+    @property
+    def process(self) -> Json:
+        """The process, made anew of its text."""
+        process: Json = json.loads(self.process_text)
+        return process
+
+    @property
+    def job_options(self) -> Json | None:
+        """The options, made anew of their text."""
+        return None if self.options_text is None else json.loads(self.options_text)
+
+    @property
+    def size(self) -> int:
+        """Characters of what the user sent."""
+        texts = (self.process_text, self.options_text, self.title, self.description, self.plan)
+        return sum(len(text) for text in texts if text)
 
     @property
     def locked(self) -> bool:
@@ -42,7 +64,19 @@ class Job:
         return self.status in ("queued", "running")
 
 
+_TEXTS = {"process": "process_text", "job_options": "options_text"}
+
 EDITABLE = ("title", "description", "process", "plan", "budget", "log_level", "job_options")
+
+
+def packed(properties: Json) -> Json:
+    """Properties of a job as its fields: what is JSON as text."""
+    fields = dict(properties)
+    for name, field_name in _TEXTS.items():
+        if name in fields:
+            value = fields.pop(name)
+            fields[field_name] = None if value is None else json.dumps(value, separators=(",", ":"))
+    return fields
 
 
 def save_job(folder: Path, job: Job) -> None:
@@ -52,7 +86,11 @@ def save_job(folder: Path, job: Job) -> None:
     ------
     StorageFailed
     """
-    write_json(folder / job.id / "job.json", asdict(job))
+    texts = {name: getattr(job, field_name) for name, field_name in _TEXTS.items()}
+    rest = {f.name: getattr(job, f.name) for f in fields(job) if f.name not in _TEXTS.values()}
+    members = [f"{json.dumps(name)}: {text or 'null'}" for name, text in texts.items()]
+    members += [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in rest.items()]
+    write_json_text(folder / job.id / "job.json", "{" + ", ".join(members) + "}")
 
 
 def load_jobs(folder: Path) -> list[Job]:
@@ -62,6 +100,7 @@ def load_jobs(folder: Path) -> list[Job]:
     for path in sorted(folder.glob("*/job.json")):
         try:
             properties = read_json(path)
+            properties = packed(properties)
             job = Job(**{k: v for k, v in properties.items() if k in known})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             logger.error("the job in %s cannot be read and is left out: %s", path.parent, error)

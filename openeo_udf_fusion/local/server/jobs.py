@@ -10,11 +10,11 @@ cancelled, deleted or started anew meanwhile are dropped.
 """
 
 import builtins
-import copy
 import logging
-import shutil
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,15 +28,16 @@ from openeo_udf_fusion.errors import (
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import job_logs
 from openeo_udf_fusion.local.server.job_logs import timestamp
-from openeo_udf_fusion.local.server.job_records import EDITABLE, Job, Status, load_jobs, save_job
+from openeo_udf_fusion.local.server.job_records import EDITABLE, Job, Status, load_jobs, packed, save_job
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.storage import storage_failed, write_json
+from openeo_udf_fusion.local.server.trash import Trash
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["EDITABLE", "RESULT_FILE", "Job", "JobStore"]
+__all__ = ["EDITABLE", "RESULT_FILE", "TILES", "Job", "JobStore"]
 
-RESULT_FILE = "result.json"
+LOG, RESULTS, RESULT_FILE, TILES = "logs.jsonl", "results", "result.json", "tiles"
 MAX_INTERRUPTIONS = 2
 """A job whose run was interrupted so often is not run again by itself."""
 
@@ -50,7 +51,7 @@ class JobStore:
     Parameters
     ----------
     folder
-        One folder a job.
+        One folder a job; what is removed goes by way of the folder `trash` beside it.
     heir
         Who gets the jobs of an earlier version, which have no owner; without one they belong to nobody.
     limits
@@ -58,15 +59,31 @@ class JobStore:
     """
 
     def __init__(self, folder: Path, heir: str | None = None, limits: Limits | None = None) -> None:
-        self._folder = folder
+        self.home = folder
+        self._trash = Trash(folder.with_name("trash"))
         self._lock = threading.RLock()
+        self._depth = 0
         self._limits = limits or Limits()
         self._jobs = {job.id: job for job in load_jobs(folder)}
         self._bequeath(heir)
 
+    @contextmanager
+    def _removing(self) -> Iterator[None]:
+        """The lock, and once it is let go the time to remove what was put into the trash."""
+        with self._lock:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                outermost = self._depth == 0
+        if outermost:
+            self._trash.empty()
+
     def recover(self) -> list[str]:
         """Settle what an earlier server left behind; the ids that wait to be run, oldest first."""
-        with self._lock:
+        self._trash.sweep()
+        with self._removing():
             for job in self._jobs.values():
                 if job.status == "running":
                     self.interrupt(job.id, job.run, "the server ended while the job ran")
@@ -82,13 +99,14 @@ class JobStore:
         """
         now = timestamp()
         # 122 random bits: nobody guesses the id of another user's job.
-        job = Job(id=uuid.uuid4().hex, created=now, updated=now, owner=owner, **properties)
+        job = Job(id=uuid.uuid4().hex, created=now, updated=now, owner=owner, **packed(properties))
         with self._lock:
             most = self._limits.jobs_per_user
             if len(self.list(owner)) >= most:
                 raise StorageQuotaExceeded(f"a user may have {most} batch jobs here; delete some first")
+            self._require_room(job)
             self._store(job)
-            return copy.deepcopy(job)
+            return replace(job)
 
     def get(self, job_id: str) -> Job:
         """A copy of a job.
@@ -98,7 +116,7 @@ class JobStore:
         UnknownJob
         """
         with self._lock:
-            return copy.deepcopy(self._find(job_id))
+            return replace(self._find(job_id))
 
     def owned(self, job_id: str, owner: str) -> Job:
         """A copy of a user's job; those of other users do not exist for them.
@@ -111,10 +129,10 @@ class JobStore:
             job = self._jobs.get(job_id)
             if job is None or job.owner != owner:
                 raise _unknown(job_id)
-            return copy.deepcopy(job)
+            return replace(job)
 
     def list(self, owner: str | None = None) -> list[Job]:
-        """The jobs of a user, or all, oldest first; to be read alone: they share their process graphs."""
+        """Copies of the jobs of a user, or of all, oldest first."""
         with self._lock:
             chosen = [job for job in self._jobs.values() if owner in (None, job.owner)]
             return [replace(job) for job in sorted(chosen, key=lambda job: (job.created, job.id))]
@@ -124,13 +142,16 @@ class JobStore:
 
         Raises
         ------
-        UnknownJob, JobLocked, StorageFailed
+        UnknownJob, JobLocked, StorageQuotaExceeded, StorageFailed
         """
+        fields = packed(changes)
         with self._lock:
             job = self._find(job_id)
             if job.locked:
                 raise JobLocked(f"job {job_id} is {job.status} and cannot be changed; cancel it first")
-            self._store(replace(job, **changes, updated=timestamp()))
+            changed = replace(job, **fields, updated=timestamp())
+            self._require_room(changed)
+            self._store(changed)
 
     def delete(self, job_id: str) -> None:
         """Forget a job and its results; a run stops at its next tile.
@@ -139,14 +160,14 @@ class JobStore:
         ------
         UnknownJob
         """
-        with self._lock:
+        with self._removing():
             job = self._find(job_id)
             del self._jobs[job.id]
-            shutil.rmtree(self._folder / job.id, ignore_errors=True)
+            self._trash.put(self.home / job.id)
 
     def expire(self, before: str) -> "builtins.list[Job]":
         """Forget the jobs whose last run ended, or that were changed last, before a moment; returns them."""
-        with self._lock:
+        with self._removing():
             ended = ("finished", "error", "canceled")
             old = [job for job in self.list() if job.status in ended and job.updated < before]
             for job in old:
@@ -156,13 +177,13 @@ class JobStore:
     # --- changes of status
 
     def queue(self, job_id: str) -> bool:
-        """Queue a job and discard its earlier results; False when it is queued or running already.
+        """Queue a job, without results and log of its last run; False when it is queued or running already.
 
         Raises
         ------
         UnknownJob, TooManyRequests, StorageFailed
         """
-        with self._lock:
+        with self._removing():
             job = self._find(job_id)
             if job.locked:
                 return False
@@ -171,8 +192,8 @@ class JobStore:
                 job, run=job.run + 1, progress=0.0, duration_s=None, last_error={}, interruptions=0
             )
             self._store(replace(fresh, status="queued", updated=timestamp()))
-            shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
-            shutil.rmtree(self.tiles_folder(job_id), ignore_errors=True)
+            for name in (RESULTS, TILES, LOG):
+                self._trash.put(self.home / job_id / name)
             return True
 
     def put_back(self, job_id: str, run: int) -> None:
@@ -183,9 +204,15 @@ class JobStore:
                 self.log(job_id, run, "info", text)
                 self._adopt(replace(self._jobs[job_id], status="queued", updated=timestamp()))
 
+    def wait(self, job_id: str, run: int) -> None:
+        """Queue a run again that could not begin; it is no mark against the job."""
+        with self._lock:
+            if self.runs(job_id, run):
+                self._adopt(replace(self._jobs[job_id], status="queued", updated=timestamp()))
+
     def interrupt(self, job_id: str, run: int, reason: str) -> bool:
         """Queue a run again that something ended; False when that has happened too often."""
-        with self._lock:
+        with self._removing():
             if not self.runs(job_id, run):
                 return False
             job = self._jobs[job_id]
@@ -230,11 +257,11 @@ class JobStore:
             The job is unchanged then.
         """
         write_json(files / RESULT_FILE, result)
-        with self._lock:
+        with self._removing():
             if not self.runs(job_id, run):
                 return False
             try:
-                shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
+                self._trash.put(self.results_folder(job_id))
                 files.rename(self.results_folder(job_id))
             except OSError as error:
                 raise storage_failed(error) from error
@@ -244,11 +271,11 @@ class JobStore:
 
     def fail(self, job_id: str, run: int, code: str, message: str) -> None:
         """End a run with an error, which also becomes a log entry."""
-        with self._lock:
+        with self._removing():
             if not self.runs(job_id, run):
                 return
             self.log(job_id, run, "error", message, code=code)
-            shutil.rmtree(self.results_folder(job_id), ignore_errors=True)
+            self._trash.put(self.results_folder(job_id))
             error = {"code": code, "message": message}
             # A file that still says `running` on a full disk is taken for `error` by the next start.
             self._adopt(replace(self._jobs[job_id], status="error", last_error=error, updated=timestamp()))
@@ -272,12 +299,12 @@ class JobStore:
 
     def drop_tiles(self, job_id: str, run: int) -> None:
         """Remove the finished tiles of a run, unless the run is to go on with them."""
-        with self._lock:
+        with self._removing():
             job = self._jobs.get(job_id)
             if job is None:
-                shutil.rmtree(self._folder / job_id, ignore_errors=True)  # it was deleted while it ran
+                self._trash.put(self.home / job_id)  # it was deleted while it ran
             elif job.run != run or job.status != "queued":
-                shutil.rmtree(self.tiles_folder(job_id), ignore_errors=True)
+                self._trash.put(self.tiles_folder(job_id))
 
     # --- logs and files
 
@@ -286,42 +313,28 @@ class JobStore:
         with self._lock:
             job = self._jobs.get(job_id)
             if job is not None and job.run == run and job_logs.is_at_least(level, job.log_level):
-                path = self._folder / job_id / "logs.jsonl"
+                path = self.home / job_id / LOG
                 job_logs.append(path, level, message, code=code or None, time=time or None)
 
     def folder(self, job_id: str) -> Path:
         """Where everything of a job is; it need not be there any more."""
-        return self._folder / job_id
+        return self.home / job_id
 
     def log_file(self, job_id: str) -> Path:
-        """Where the log of a job is.
-
-        Raises
-        ------
-        UnknownJob
-        """
-        with self._lock:
-            return self._folder / self._find(job_id).id / "logs.jsonl"
+        """Where the log of a job is; raises UnknownJob."""
+        return self._path(job_id, LOG)
 
     def results_folder(self, job_id: str) -> Path:
-        """Where the results of a job are.
-
-        Raises
-        ------
-        UnknownJob
-        """
-        with self._lock:
-            return self._folder / self._find(job_id).id / "results"
+        """Where the results of a job are; raises UnknownJob."""
+        return self._path(job_id, RESULTS)
 
     def tiles_folder(self, job_id: str) -> Path:
-        """Where the finished tiles of a job are while it runs.
+        """Where the finished tiles of a job are while it runs; raises UnknownJob."""
+        return self._path(job_id, TILES)
 
-        Raises
-        ------
-        UnknownJob
-        """
+    def _path(self, job_id: str, name: str) -> Path:
         with self._lock:
-            return self._folder / self._find(job_id).id / "tiles"
+            return self.folder(self._find(job_id).id) / name
 
     def _find(self, job_id: str) -> Job:
         # Ids are only ever looked up here, so that no text of a client becomes a path.
@@ -334,6 +347,15 @@ class JobStore:
         most = self._limits.queued_per_user
         if sum(job.locked for job in self._jobs.values() if job.owner == owner) >= most:
             raise TooManyRequests(f"a user may have {most} jobs queued or running here; wait for one to end")
+
+    def _require_room(self, new: Job) -> None:
+        most = self._limits.job_bytes_per_user
+        others = [job for job in self._jobs.values() if job.owner == new.owner and job.id != new.id]
+        if new.size + sum(job.size for job in others) > most:
+            raise StorageQuotaExceeded(
+                f"the processes and texts of a user's batch jobs may take {most} bytes here together; delete "
+                "some jobs first, or put large values into a file or package"
+            )
 
     def _bequeath(self, heir: str | None) -> None:
         orphans = [job for job in self._jobs.values() if not job.owner]
@@ -360,7 +382,7 @@ class JobStore:
             logger.exception("the status %r of job %s could not be stored", job.status, job.id)
 
     def _save(self, job: Job) -> None:
-        save_job(self._folder, job)
+        save_job(self.home, job)
 
 
 def _unknown(job_id: str) -> UnknownJob:

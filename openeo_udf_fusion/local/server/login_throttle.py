@@ -1,5 +1,6 @@
 """Guessing passwords, slowed down: failed log-ins are counted by address and by user name."""
 
+import hashlib
 import ipaddress
 import math
 import threading
@@ -52,7 +53,10 @@ class LoginThrottle:
         TooManyRequests
             Too many have failed; nothing was tried.
         """
-        most = {("address", _network(address)): self._failures, ("user", user): self._failures * PER_USER}
+        most = {
+            ("address", _digest(_network(address))): self._failures,
+            ("user", _digest(user)): self._failures * PER_USER,
+        }
         now = self._clock()
         with self._lock:
             waits = [self._wait(key, number, now) for key, number in most.items()]
@@ -87,6 +91,11 @@ class LoginThrottle:
                 times = self._times.get(key, deque())
                 if moment in times:
                     times.remove(moment)
+
+
+def _digest(text: str) -> str:
+    """Short whatever the text: a name that is tried may be as long as a header."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _network(address: str) -> str:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Literal, TextIO, TypeAlias
+from typing import Any, Literal, TextIO, TypeAlias
 from urllib.parse import quote
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -31,16 +31,30 @@ _LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s%(about)s"
 _PATH_CHARACTERS = 500
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _JOB = re.compile(r"/jobs/([0-9a-f]{32})(?:/|$)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _about: ContextVar[dict[str, str] | None] = ContextVar("about", default=None)
 
 
 def install(format: LogFormat, stream: TextIO | None = None) -> None:
     """Send everything from `info` on to a stream, by default stderr; replaces what was installed before."""
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(_json_formatter() if format == "json" else logging.Formatter(_LINE))
+    handler.setFormatter(_json_formatter() if format == "json" else _Lines(_LINE))
     handler.addFilter(WithoutSecrets())
     handler.addFilter(_add_what_it_is_about)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+class _Lines(logging.Formatter):
+    """Every record begins the one line that looks like one, whatever texts of users are in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as logging has it
+        """The line, with control characters escaped."""
+        return _CONTROL.sub(_escaped, super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802 - as logging has it
+        """The traceback, each line of it indented."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join("    | " + _CONTROL.sub(_escaped, line) for line in lines)
 
 
 def request_id() -> str:
@@ -121,6 +135,10 @@ def _add_what_it_is_about(record: logging.LogRecord) -> bool:
     known = [f"{name}={getattr(record, name)}" for name in names if hasattr(record, name)]
     record.about = f" [{' '.join(known)}]" if known else ""
     return True
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
 
 
 def _json_formatter() -> logging.Formatter:

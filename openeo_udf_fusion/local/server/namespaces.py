@@ -7,10 +7,13 @@ names themselves.
 """
 
 import ipaddress
+import queue
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import TypeAlias
 from urllib.parse import urljoin
@@ -36,6 +39,8 @@ _NEVER = (
     # Looks public, and is the host of the virtual machine that asks, on Azure.
     ipaddress.ip_network("168.63.129.16/32"),
 )
+_METADATA = tuple(map(ipaddress.ip_network, ("fd00:ec2::254/128", "fd20:ce::254/128", "100.100.100.200/32")))
+"""Inside networks of one's own, and where clouds keep the credentials of a machine all the same."""
 _UNICAST = ipaddress.ip_network("2000::/3")
 
 
@@ -105,23 +110,31 @@ class NamespaceReader:
     def _get(self, url: WebUrl, deadline: float) -> bytes | str:
         """The body, or where it is to be found."""
         connection = self._connection(url, deadline)
+        # A server that sends a byte now and then keeps to every timeout of a socket.
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), connection.end)
+        timer.daemon = True
+        timer.start()
         try:
             headers = {"Host": url.authority, "Accept": "application/json", "User-Agent": "openeo-udf-fusion"}
             connection.request("GET", url.target, headers=headers)
             response = connection.getresponse()
+            connection.require_going_on()
             if response.status in (301, 302, 303, 307, 308):
                 return urljoin(str(url), response.headers.get("Location", ""))
-            return _body(response, url, deadline)
+            body = _body(response, url, deadline)
+            connection.require_going_on()
+            return body
         except (OSError, HTTPException, ValueError) as error:
             if isinstance(error, InvalidGraph):
                 raise
             raise UnknownProcess(f"{url} cannot be read: {error}") from None
         finally:
+            timer.cancel()
             connection.close()
 
-    def _connection(self, url: WebUrl, deadline: float) -> HTTPConnection:
+    def _connection(self, url: WebUrl, deadline: float) -> "_PinnedHttp | _PinnedHttps":
         try:
-            texts = self._resolve(url.host, url.port)
+            texts = _within(deadline, lambda: self._resolve(url.host, url.port))
             found = [ipaddress.ip_address(text.partition("%")[0]) for text in texts]
         except (OSError, ValueError) as error:
             raise UnknownProcess(f"{url} cannot be read: {error}") from None
@@ -140,7 +153,27 @@ class NamespaceReader:
         return pinned(url, str(found[0]), timeout)
 
 
-class _PinnedHttp(HTTPConnection):
+class _Ended:
+    """What ends a connection from another thread."""
+
+    opened: socket.socket | None = None
+    ended = False
+
+    def end(self) -> None:
+        """Let whoever reads or writes come to an end at once."""
+        self.ended = True
+        if self.opened is not None:
+            with suppress(OSError):
+                # That of ssl would take the connection apart while the other thread uses it.
+                socket.socket.shutdown(self.opened, socket.SHUT_RDWR)
+
+    def require_going_on(self) -> None:
+        """Raise TimeoutError when it was ended: what came so far may look whole."""
+        if self.ended:
+            raise TimeoutError("its server took too long")
+
+
+class _PinnedHttp(_Ended, HTTPConnection):
     """Connects to the address that was checked."""
 
     def __init__(self, url: WebUrl, address: str, timeout: float) -> None:
@@ -148,10 +181,10 @@ class _PinnedHttp(HTTPConnection):
         self._address = address
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self._address, self.port), self.timeout)
+        self.sock = self.opened = socket.create_connection((self._address, self.port), self.timeout)
 
 
-class _PinnedHttps(HTTPSConnection):
+class _PinnedHttps(_Ended, HTTPSConnection):
     """As `_PinnedHttp`; the certificate is that of the host name."""
 
     def __init__(self, url: WebUrl, address: str, timeout: float) -> None:
@@ -161,7 +194,29 @@ class _PinnedHttps(HTTPSConnection):
 
     def connect(self) -> None:
         plain = socket.create_connection((self._address, self.port), self.timeout)
-        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+        secured = self._tls.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
+        self.sock = self.opened = secured
+        secured.do_handshake()
+
+
+def _within(deadline: float, look_up: Callable[[], Sequence[str]]) -> Sequence[str]:
+    """The addresses, unless they take too long: nothing ends a look-up of the system, so it is left alone."""
+    found: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
+
+    def answer() -> None:
+        try:
+            found.put(look_up())
+        except Exception as error:  # noqa: BLE001 - handed on to whoever waits
+            found.put(error)
+
+    threading.Thread(target=answer, name="openeo-resolver", daemon=True).start()
+    try:
+        result = found.get(timeout=max(0.01, deadline - time.monotonic()))
+    except queue.Empty:
+        raise TimeoutError("its name could not be resolved in time") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _body(response: HTTPResponse, url: WebUrl, deadline: float) -> bytes:
@@ -177,6 +232,8 @@ def _addresses(host: str, port: int) -> list[str]:
 def _may_connect(address: Address, private: bool) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return _may_connect(address.ipv4_mapped, private)
+    if any(address in network for network in _METADATA):
+        return False
     # `is_private` of ipaddress means much more than what networks give themselves.
     if private and (address.is_loopback or any(address in network for network in _OWN_NETWORKS)):
         return True

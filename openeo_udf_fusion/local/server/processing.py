@@ -6,8 +6,6 @@ import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +13,7 @@ from typing import Annotated
 import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import FileResponse
-from starlette.background import BackgroundTask
+from starlette.responses import Response
 
 from openeo_udf_fusion.errors import (
     Cancelled,
@@ -33,12 +30,15 @@ from openeo_udf_fusion.local.server.executors import Executor, Workspaces
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.responses import error_object
-from openeo_udf_fusion.local.server.result_files import media_type, single_file
+from openeo_udf_fusion.local.server.result_files import single_file
+from openeo_udf_fusion.local.server.run_rules import RunRules
+from openeo_udf_fusion.local.server.sent_once import SentOnce
 from openeo_udf_fusion.local.server.storage import storage_failed
 
 logger = logging.getLogger(__name__)
 
 _DISCONNECT_POLL_S = 0.5
+_LOGGED_CHARACTERS = 500
 
 
 class Processing:
@@ -51,12 +51,14 @@ class Processing:
         scratch: Path,
         quota: DiskQuota,
         most_per_user: int = 8,
+        rules: RunRules | None = None,
     ) -> None:
         self._executor = executor
         self._workspaces = workspaces
         self._scratch = scratch
         self._quota = quota
         self._most_per_user = most_per_user
+        self._rules = rules or RunRules()
         self._present: Counter[str] = Counter()
         # Those who wait hold no thread of the pool: everything else is answered meanwhile.
         self.turn = CapacityLimiter(1)
@@ -66,9 +68,8 @@ class Processing:
         """End every run after its current tile."""
         self._stopping.set()
 
-    @contextmanager
-    def place(self, user: str) -> Iterator[None]:
-        """A place among those who wait or are served; used by the one thread of the event loop.
+    def enter(self, user: str) -> None:
+        """Take a place among those who wait or are served; the one thread of the event loop calls it.
 
         Raises
         ------
@@ -80,10 +81,10 @@ class Processing:
                 "end, or create batch jobs"
             )
         self._present[user] += 1
-        try:
-            yield
-        finally:
-            self._present[user] -= 1
+
+    def leave(self, user: str) -> None:
+        """Give the place back, when nothing of the answer is left."""
+        self._present[user] -= 1
 
     def check(self, process: Json, user: str) -> list[FusionError]:
         """Find what is wrong with a user's process."""
@@ -100,8 +101,10 @@ class Processing:
         FusionError
         """
 
+        over = self._rules.begin(user)
+
         def cancelled() -> bool:
-            return abandoned.is_set() or self._stopping.is_set()
+            return abandoned.is_set() or self._stopping.is_set() or bool(over())
 
         folder = self._new_folder()
         try:
@@ -122,6 +125,8 @@ class Processing:
             return file
         except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, Cancelled) and (reason := over()):
+                raise Cancelled(reason) from None
             if isinstance(error, OSError) and not isinstance(error, FusionError):
                 raise storage_failed(error) from error
             raise
@@ -146,14 +151,22 @@ def validation_router(processing: Processing, authenticator: Authenticator, limi
             return error
 
     @routes.post("/validation")
-    def validate(
+    async def validate(
         user: Annotated[str, Depends(authenticator.require)],
         found: Annotated[Process | FusionError, Depends(read)],
     ) -> Json:
-        errors = [found] if isinstance(found, FusionError) else processing.check(found.given(), user)
+        errors = [found] if isinstance(found, FusionError) else await _checked(processing, found, user)
         return {"errors": [error_object(error.code, str(error)) for error in errors]}
 
     return routes
+
+
+async def _checked(processing: Processing, process: Process, user: str) -> list[FusionError]:
+    processing.enter(user)
+    try:
+        return await anyio.to_thread.run_sync(lambda: processing.check(process.given(), user))
+    finally:
+        processing.leave(user)
 
 
 def result_router(processing: Processing, authenticator: Authenticator, limits: Limits) -> APIRouter:
@@ -166,12 +179,14 @@ def result_router(processing: Processing, authenticator: Authenticator, limits: 
         request: Request,
         user: Annotated[str, Depends(authenticator.require)],
         body: Annotated[ResultRequest, Depends(read_request)],
-    ) -> FileResponse:
-        with processing.place(user):
+    ) -> Response:
+        processing.enter(user)
+        try:
             file = await _run_while_connected(request, processing, user, body.process.given())
-        # The folder was made for this answer and goes with it.
-        clean_up = BackgroundTask(shutil.rmtree, file.parent, ignore_errors=True)
-        return FileResponse(file, media_type=media_type(file.name), filename=file.name, background=clean_up)
+            return SentOnce(file, limits.answer_seconds, partial(processing.leave, user))
+        except BaseException:
+            processing.leave(user)
+            raise
 
     return routes
 
@@ -193,4 +208,5 @@ async def _watch(request: Request, abandoned: threading.Event) -> None:
 
 
 def _log(entry: LogEntry) -> None:
-    logger.log(logging.getLevelNamesMapping().get(entry.level.upper(), logging.INFO), "%s", entry.message)
+    # It is the user's: nobody asks a synchronous request for its log, and the operator's has no room for it.
+    logger.debug("%s", entry.message[:_LOGGED_CHARACTERS])

@@ -30,7 +30,7 @@ def router(
     """The endpoints that read results; they check token or signature themselves."""
     routes = APIRouter()
 
-    def authorize(job_id: str, request: Request) -> tuple[Job, int]:
+    def authorize(request: Request, job_id: str, name: str | None = None) -> tuple[Job, int]:
         """Check token or signature; the job, and until when links may be signed for whoever asks."""
         query = request.query_params
         if "signature" not in query:
@@ -39,14 +39,14 @@ def router(
             removal = retention.removal_of(job)
             return job, signer.expiry() if removal is None else min(signer.expiry(), int(removal))
         # A signed link must not be good for links that outlive it.
-        expires = signer.check(request.url.path, query.get("expires", ""), query["signature"])
+        expires = signer.check(_path(job_id, name), query.get("expires", ""), query["signature"])
         job = jobs.get(job_id)
         authenticator.require_account(job.owner)
         return job, expires
 
     @routes.get("/jobs/{job_id}/results")
     def results(job_id: str, request: Request) -> Response:
-        job, expires = authorize(job_id, request)
+        job, expires = authorize(request, job_id)
         _check_partial(request.query_params.get("partial"))
         if job.status == "error":
             return AsciiJsonResponse(
@@ -59,7 +59,7 @@ def router(
 
     @routes.get("/jobs/{job_id}/results/assets/{name}")
     def asset(job_id: str, name: str, request: Request) -> FileResponse:
-        job, _ = authorize(job_id, request)
+        job, _ = authorize(request, job_id, name)
         # The name is compared with those of the job's files; it never becomes a path by itself.
         for known in _read_result(jobs, job)["files"]:
             if known == name:
@@ -70,6 +70,12 @@ def router(
         )
 
     return routes
+
+
+def _path(job_id: str, name: str | None = None) -> str:
+    """What is signed: the path of a result, made of what is served, not of how the request was addressed."""
+    path = f"/jobs/{job_id}/results"
+    return path if name is None else f"{path}/assets/{name}"
 
 
 def _check_partial(text: str | None) -> None:
@@ -97,22 +103,18 @@ def _failure(job: Job) -> Json:
 
 def _document(job: Job, result: Json, folder: Path, request: Request, sign: Callable[[str], str]) -> Json:
     base = str(request.base_url).rstrip("/")
-    root_path = request.url.path.removesuffix(f"/jobs/{job.id}/results")
-    own_path = f"{root_path}/jobs/{job.id}/results"
 
-    def signed(path: str) -> str:
-        return base.removesuffix(root_path) + sign(path)
+    def signed(name: str | None = None) -> str:
+        return base + sign(_path(job.id, name))
 
     files, metadata = result["files"], result["metadata"]
     assets = {
-        name: stac.asset(
-            name, signed(f"{own_path}/assets/{name}"), folder / ASSETS_FOLDER / name, metadata, date
-        )
+        name: stac.asset(name, signed(name), folder / ASSETS_FOLDER / name, metadata, date)
         for name, date in zip(files, stac.dates_of_files(metadata, files), strict=True)
     }
     links = [
         {"rel": "self", "href": base + f"/jobs/{job.id}/results", "type": "application/json"},
-        {"rel": "canonical", "href": signed(own_path), "type": "application/json"},
+        {"rel": "canonical", "href": signed(), "type": "application/json"},
         {"rel": "about", "href": base + f"/jobs/{job.id}", "type": "application/json"},
     ]
     document = stac.collection(job.id, job.title, job.description, metadata, assets, links)

@@ -40,6 +40,8 @@ class Settings:
         What a request and a user may take.
     udf
         What the process of a UDF that is not this package's may use.
+    run_timeout_s
+        How long a run, of a job or a synchronous one, may take, in seconds; None: as long as it does.
     keep_jobs_s
         How long a job and its results stay after its last run, in seconds; None: for ever.
     disk_quota_bytes, user_quota_bytes
@@ -48,8 +50,8 @@ class Settings:
     Raises
     ------
     InvalidParameter
-        When the data folder does not exist, only one of user and password is given, or an account and a
-        file of them.
+        When the data folder does not exist, only one of user and password is given or one of them is empty,
+        or an account and a file of them.
     """
 
     data: Path
@@ -66,25 +68,33 @@ class Settings:
     keep_jobs_s: float | None = None
     disk_quota_bytes: int | None = None
     user_quota_bytes: int | None = None
+    run_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if not self.data.is_dir():
             raise InvalidParameter(
                 f"the data folder {self.data} does not exist; name one that holds collections"
             )
-        if bool(self.user) != bool(self.password):
+        if (self.user is None) != (self.password is None):
             raise InvalidParameter("credentials need both a user and a password, one of them came alone")
-        if self.user and self.users is not None:
+        if self.user is not None and self.users is not None:
             raise InvalidParameter(
                 f"a server has one account (--user {self.user}) or a file of them (--users), not both"
             )
-        if self.user:
+        if self.user is not None:
             require_name(self.user)
+        if self.password == "":
+            raise InvalidParameter(f"the password of {self.user} is empty; give one, or leave the user out")
+
+    @property
+    def account(self) -> tuple[str, str] | None:
+        """User and password of the one account, if there is one."""
+        return None if self.user is None or self.password is None else (self.user, self.password)
 
     @property
     def open(self) -> bool:
         """Whether everybody who reaches the server may use it."""
-        return self.user is None and self.users is None
+        return self.account is None and self.users is None
 
 
 def is_loopback(host: str) -> bool:

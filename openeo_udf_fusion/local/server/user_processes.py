@@ -19,6 +19,7 @@ from openeo_udf_fusion.local.server.auth import Authenticator
 from openeo_udf_fusion.local.server.bodies import Process, reader
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.pages import Page, paginate
+from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.storage import read_json, storage_failed, write_json
 
 logger = logging.getLogger(__name__)
@@ -171,7 +172,9 @@ class UserProcesses:
             )
 
 
-def router(stored: StoredProcesses, authenticator: Authenticator, limits: Limits) -> APIRouter:
+def router(
+    stored: StoredProcesses, authenticator: Authenticator, limits: Limits, quota: DiskQuota
+) -> APIRouter:
     """The endpoints under /process_graphs."""
     routes = APIRouter()
     read_process = reader(Process, limits)
@@ -195,9 +198,11 @@ def router(stored: StoredProcesses, authenticator: Authenticator, limits: Limits
     @routes.put("/process_graphs/{process_graph_id}")
     def store(
         process_graph_id: str,
+        user: Annotated[str, Depends(authenticator.require)],
         processes: Annotated[UserProcesses, own_processes],
         process: Annotated[Process, Depends(read_process)],
     ) -> Response:
+        quota.require_room(user)
         processes.put(process_graph_id, process.given())
         return Response(status_code=200)
 

@@ -55,6 +55,7 @@ class UdfRunner:
         self._stopped = threading.Event()
         self._processes = Processes(confinement or Confinement(), owner)
         self._lines_left = MAX_LINES
+        self._said_here: set[tuple[str, str]] = set()
 
     def cancelled(self) -> bool:
         """Whether nobody waits for a UDF any more."""
@@ -111,7 +112,10 @@ class UdfRunner:
             with inspected(log):
                 return run_code(code, cube, context, epsg)
         finally:
-            self._say(_entries({"log": log.entries()}))
+            # What this package's own UDFs say of every tile, a run says once.
+            said = {(entry.level, entry.message): entry for entry in _entries({"log": log.entries()})}
+            self._say([entry for key, entry in said.items() if key not in self._said_here])
+            self._said_here |= said.keys()
 
     @contextmanager
     def _turn(self, code: str) -> Iterator[None]:

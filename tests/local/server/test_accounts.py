@@ -1,8 +1,10 @@
 """The file of the accounts: who may read it, what it holds, and that it is read again."""
 
 import os
+import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from argon2 import Type, extract_parameters
@@ -76,6 +78,19 @@ def test_a_private_file_is_read(users_file, hashes, mode):
     assert read_accounts(users_file) == hashes
 
 
+@pytest.mark.parametrize(("mode", "read"), [(0o640, True), (0o440, True), (0o660, False), (0o644, False)])
+def test_a_file_of_roots_may_be_readable_by_the_servers_group(users_file, hashes, monkeypatch, mode, read):
+    """As a service manager hands it over."""
+    users_file.chmod(mode)
+    owner = users_file.stat().st_uid
+    monkeypatch.setattr(accounts.os, "geteuid", lambda: owner + 1)
+    if read:
+        assert read_accounts(users_file) == hashes
+    else:
+        with pytest.raises(InvalidParameter, match="chmod 600"):
+            read_accounts(users_file)
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -119,7 +134,7 @@ def test_a_new_file_is_private_whatever_the_umask(tmp_path, hashes):
     finally:
         os.umask(before)
     assert (tmp_path / "users").stat().st_mode & 0o777 == 0o600
-    assert list(tmp_path.iterdir()) == [tmp_path / "users"]
+    assert {path.name for path in tmp_path.iterdir()} == {"users", ".users.lock"}
 
 
 def test_a_change_of_the_file_counts_at_once(users_file, hashes):
@@ -164,3 +179,48 @@ def test_a_short_password_is_refused():
     with pytest.raises(InvalidParameter, match="at least 8"):
         require_password("1234567")
     assert require_password("12345678") == "12345678"
+
+
+def test_a_change_keeps_the_mode_of_the_file(users_file, hashes):
+    users_file.chmod(0o400)
+    put(users_file, "bob", hashes["ada"])
+    assert users_file.stat().st_mode & 0o777 == 0o400
+    remove(users_file, "bob")
+    assert users_file.stat().st_mode & 0o777 == 0o400
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_change_keeps_the_owner_whose_server_reads_the_file(users_file, hashes):
+    os.chown(users_file, 10001, 10002)
+    users_file.chmod(0o640)
+    put(users_file, "bob", hashes["ada"])
+    remove(users_file, "ada")
+    found = users_file.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777) == (10001, 10002, 0o640)
+    assert list(read_accounts(users_file)) == ["eve", "bob"]
+    lock = users_file.with_name(".users.lock").stat()
+    assert (lock.st_uid, lock.st_mode & 0o777) == (10001, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not hasattr(os, "setxattr"), reason="needs root on Linux")
+def test_a_change_keeps_the_access_list(users_file, hashes):
+    nobody = 0xFFFFFFFF
+    entries = [(0x01, 6, nobody), (0x02, 4, 10001), (0x04, 0, nobody), (0x10, 4, nobody), (0x20, 0, nobody)]
+    granted = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    name = "system.posix_acl_access"
+    try:
+        os.setxattr(users_file, name, granted)
+    except OSError:
+        pytest.skip("no access lists on this file system")
+    os.chown(users_file, 10002, -1)  # one's own may have no access list
+    put(users_file, "bob", hashes["ada"])
+    assert os.getxattr(users_file, name) == granted
+
+
+def test_changes_at_the_same_time_lose_nobody(users_file, hashes):
+    names = [f"user{number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: put(users_file, name, hashes["ada"]), names))
+        assert set(read_accounts(users_file)) == {"ada", "eve", *names}
+        list(pool.map(lambda name: remove(users_file, name), names))
+    assert list(read_accounts(users_file)) == ["ada", "eve"]

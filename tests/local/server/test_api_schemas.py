@@ -7,21 +7,13 @@ import pytest
 from openeo_udf_fusion import errors
 from openeo_udf_fusion.local.server.app import predefined_processes
 from openeo_udf_fusion.local.server.bodies import Process
-from tests.conformance import error_codes, openapi
+from tests.conformance import advertised, error_codes, openapi
 
 
 @pytest.fixture(scope="session")
-def document() -> dict:
-    path = openapi.where()
-    if not path.is_file():
-        pytest.skip(f"the OpenAPI document is not at {path}")
-    return openapi.load(path)
-
-
-@pytest.fixture(scope="session")
-def problems(document) -> Callable[..., list[str]]:
+def problems(api_document) -> Callable[..., list[str]]:
     """What is wrong with an answer to an operation of the API."""
-    return openapi.Judge(document).problems
+    return openapi.Judge(api_document).problems
 
 
 @pytest.mark.parametrize(
@@ -92,20 +84,9 @@ def test_the_check_finds_what_is_wrong(problems):
     assert problems({"jobs": [{"id": "a b", "status": "lost", "created": "x"}]}, "/jobs")
 
 
-def test_only_paths_of_the_api_are_advertised(shared, document):
-    for endpoint in shared("GET", "/").json()["endpoints"]:
-        operations = document["paths"][endpoint["path"]]
-        assert {method.lower() for method in endpoint["methods"]} <= operations.keys()
-
-
-def test_what_is_not_advertised_is_refused(shared, document):
-    offered = openapi.advertised(shared("GET", "/").json())
-    others = set(openapi.operations(document)) - offered
-    assert others
-    for method, path in sorted(others):
-        response = shared(method, path.replace("{", "").replace("}", ""), json={})
-        assert response.status_code in (404, 405), f"{method} {path} answered {response.status_code}"
-        assert error_codes.flaws(response.status_code, response.json()) == []
+def test_what_is_advertised_is_of_the_api_and_the_rest_is_refused(shared, api_document):
+    assert advertised.strange(shared, api_document) == []
+    assert advertised.badly_refused(shared, api_document) == []
 
 
 def kinds_of_errors() -> list[type[errors.FusionError]]:
@@ -180,6 +161,13 @@ def test_arguments_that_the_api_has_no_schema_for_are_refused(client, arguments)
 )
 def test_metadata_that_the_api_has_no_schema_for_is_refused(client, graph, metadata):
     response = client("PUT", "/process_graphs/mine", json=graph("one") | metadata)
+    assert (response.status_code, response.json()["code"]) == (400, "RequestInvalid")
+
+
+@pytest.mark.parametrize("name", ["process", "log_level"])
+def test_a_job_keeps_its_process_and_its_log_level(client, name):
+    job = client.create("one")
+    response = client("PATCH", f"/jobs/{job}", json={name: None})
     assert (response.status_code, response.json()["code"]) == (400, "RequestInvalid")
 
 

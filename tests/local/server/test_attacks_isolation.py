@@ -4,6 +4,8 @@ import json
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from starlette.datastructures import URL
+from starlette.requests import Request
 
 from openeo_udf_fusion.local.server.accounts_file import put, remove
 from openeo_udf_fusion.local.server.jobs import JobStore
@@ -153,6 +155,23 @@ def test_an_altered_link_opens_nothing(ada, eve, link, change):
     refused = eve.again()("GET", f"{path}?{urlencode(query)}")
     assert refused.status_code in (401, 403)
     assert refused.json()["code"] in ("TokenInvalid", "AuthenticationRequired")
+
+
+@pytest.mark.parametrize("naive", [False, True])
+def test_a_host_name_makes_no_other_path_of_a_link(ada, eve, naive, monkeypatch):
+    """The URL of a request is put together with its Host, by some versions of starlette as it came."""
+    own, wanted = (result_links(who, who.run("several"))["asset"] for who in (eve, ada))
+    if naive:
+
+        def url(self):
+            path, query = self.scope["path"], self.scope["query_string"].decode()
+            return URL(f"http://{self.headers['host']}{path}?{query}")
+
+        monkeypatch.setattr(Request, "url", property(url))
+    path, _, query = own.partition("?")
+    for host in (f"x{path}?", f"x{path}#", f"x{path}", f"x{path}?{query}&y="):
+        refused = eve.again()("GET", f"{wanted.partition('?')[0]}?{query}", headers={"Host": host})
+        assert refused.status_code in (400, 403)
 
 
 @pytest.mark.parametrize("extra", ["user=eve", "owner=eve", "expires=9999999999"])

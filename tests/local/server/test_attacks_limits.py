@@ -153,7 +153,8 @@ def test_a_deep_body_is_refused(tight, path, open_, close, depth):
     method = "PUT" if path.endswith("/p") else "POST"
     refused = tight(method, path, data=body, headers={"Content-Type": "application/json"})
     assert (refused.status_code, refused.json()["code"]) == (400, "RequestInvalid")
-    assert "30 levels" in refused.json()["message"] or "not JSON" in refused.json()["message"]
+    reasons = ("30 levels", "not JSON", "2000 values")
+    assert any(reason in refused.json()["message"] for reason in reasons)
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "9" * 5000])
@@ -356,11 +357,10 @@ def test_a_user_waits_for_so_many_answers(tight, graph):
     for thread in waiting:
         thread.start()
     try:
-        # The second may be on its way still: it is in when a third is refused.
+        # They may be on their way still: both are in when a third is refused.
         answers = []
-        tight.until(lambda: answers.append(impatient(tight, graph)) or answers[-1] is not None)
+        tight.until(lambda: answers.append(impatient(tight, graph)) or refused(answers[-1]))
         answer = answers[-1]
-        assert answer.status_code == 429
         assert answer.json()["code"] == "TooManyRequests"
         assert "2 synchronous requests" in answer.json()["message"]
     finally:
@@ -368,6 +368,10 @@ def test_a_user_waits_for_so_many_answers(tight, graph):
         for thread in waiting:
             thread.join()
     assert tight("POST", "/result", json={"process": graph("one")}).status_code == 200
+
+
+def refused(answer: requests.Response | None) -> bool:
+    return answer is not None and answer.status_code == 429
 
 
 def impatient(client, graph) -> requests.Response | None:

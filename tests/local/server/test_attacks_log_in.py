@@ -1,16 +1,26 @@
 """Guessing passwords, and keeping what a log-in gave after its end."""
 
+import base64
 import threading
+from types import SimpleNamespace
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 
-from openeo_udf_fusion.errors import TooManyRequests
-from openeo_udf_fusion.local.server import auth
+from openeo_udf_fusion.cli.main import main
+from openeo_udf_fusion.errors import (
+    InvalidCredentials,
+    InvalidParameter,
+    InvalidToken,
+    TooManyRequests,
+    Unauthenticated,
+)
+from openeo_udf_fusion.local.server import accounts, auth, logs, serving
 from openeo_udf_fusion.local.server.accounts_file import put, remove
 from openeo_udf_fusion.local.server.auth import TokenStore
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.login_throttle import PER_USER, LoginThrottle
-from openeo_udf_fusion.local.server.settings import Settings
+from openeo_udf_fusion.local.server.settings import ANONYMOUS, Settings
 
 from .conftest import PASSWORDS
 
@@ -152,11 +162,30 @@ def test_invented_names_take_no_memory_for_ever():
 
 
 def test_issued_tokens_take_no_memory_for_ever(monkeypatch):
-    monkeypatch.setattr(auth, "MOST_TOKENS", 10)
+    monkeypatch.setattr(auth, "MOST_TOKENS_PER_USER", 10)
     tokens = TokenStore(100.0)
     issued = [tokens.issue("ada") for _ in range(30)]
     assert len(tokens._grants) == 10
     assert tokens.check(issued[-10]).user == "ada"
+    with pytest.raises(InvalidToken):
+        tokens.check(issued[-11])
+
+
+def test_the_log_ins_of_one_user_end_those_of_no_other():
+    tokens = TokenStore(100.0)
+    of_eve = tokens.issue("eve")
+    for _ in range(12_000):
+        tokens.issue("ada")
+    assert tokens.check(of_eve).user == "eve"
+
+
+def test_expired_tokens_are_forgotten():
+    clock = Clock()
+    tokens = TokenStore(100.0, clock)
+    tokens.issue("ada")
+    clock.now = 101.0
+    tokens.issue("ada")
+    assert len(tokens._grants) == 1
 
 
 def test_a_server_keeps_neither_tokens_nor_passwords_as_they_are(data, tmp_path):
@@ -210,3 +239,67 @@ def test_no_other_spelling_of_a_name_logs_in(ada, user):
 def test_the_refusal_does_not_say_whether_the_name_is_known(ada):
     known, unknown = ada.again().log_in("ada", "guess"), ada.again().log_in("nobody", "guess")
     assert known.json() | {"id": ""} == unknown.json() | {"id": ""}
+
+
+def test_a_long_name_takes_no_more_memory_than_a_short_one():
+    throttle = LoginThrottle(3, 1000.0)
+    fail(throttle, "x" * 30_000, "y" * 30_000)
+    assert all(len(text) <= 64 for key in throttle._times for text in key)
+
+
+def test_an_unknown_name_costs_what_the_accounts_of_the_file_cost(data, tmp_path, monkeypatch):
+    """Their hashes may have been made with other parameters than today's."""
+    older = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    put(tmp_path / "users", "ada", older.hash(PASSWORDS["ada"]))
+    verified = []
+    spy = SimpleNamespace(verify=lambda hashed, password: verified.append(extract_parameters(hashed)))
+    monkeypatch.setattr(accounts, "_HASHER", spy)
+    authenticator = auth.Authenticator(Settings(data, tmp_path / "state", users=tmp_path / "users"))
+    for user in ("ada", "nobody"):
+        header = f"Basic {base64.b64encode(f'{user}:pw'.encode()).decode()}"
+        if user == "ada":
+            authenticator.log_in(header)
+        else:
+            with pytest.raises(InvalidCredentials):
+                authenticator.log_in(header)
+    assert verified[0] == verified[1]
+    assert verified[0].time_cost == 2
+
+
+# --- a server that is open by mistake
+
+
+@pytest.mark.parametrize(("user", "password"), [("", None), ("", ""), ("", "pw"), ("ada", ""), (None, "")])
+def test_an_empty_name_or_password_opens_nothing(data, tmp_path, user, password):
+    """`--user "$USER_OF_THE_SERVER"` with a variable that is not set."""
+    with pytest.raises(InvalidParameter):
+        Settings(data, tmp_path, user, password)
+
+
+@pytest.mark.parametrize("password", [None, "", "the sea in June"])
+def test_an_empty_user_on_the_command_line_is_refused_before_anything_listens(
+    data, tmp_path, monkeypatch, capsys, password
+):
+    if password is not None:
+        monkeypatch.setenv("OPENEO_UDF_FUSION_PASSWORD", password)
+    served = []
+    monkeypatch.setattr(logs, "install", lambda format: None)
+    monkeypatch.setattr(serving, "serve", lambda *args: served.append(args))
+    options = ["--data", str(data), "--state", str(tmp_path / "state"), "--user", "", "--host", "0.0.0.0"]
+    assert main(["serve", *options]) != 0
+    assert "user" in capsys.readouterr().err
+    assert not served
+
+
+def test_whether_a_server_is_open_is_asked_in_one_place(data, tmp_path, users_file):
+    for settings in (
+        Settings(data, tmp_path),
+        Settings(data, tmp_path, "ada", "pw"),
+        Settings(data, tmp_path, users=users_file),
+    ):
+        authenticator = auth.Authenticator(settings)
+        if settings.open:
+            assert authenticator.check(None) == ANONYMOUS
+        else:
+            with pytest.raises(Unauthenticated):
+                authenticator.check(None)

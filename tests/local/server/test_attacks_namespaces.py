@@ -1,74 +1,23 @@
 """Namespaces as a way into the operator's network, or out of it."""
 
-import http.server
 import json
 import socket
-import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from openeo_udf_fusion.errors import ForbiddenNamespace, InvalidGraph, InvalidParameter, UnknownProcess
 from openeo_udf_fusion.local.server import namespaces
 from openeo_udf_fusion.local.server.namespaces import NamespaceReader
+from tests.local.server.definitions import PROCESS, at, offered
 
-PROCESS = {"id": "add_one", "process_graph": {}}
 PUBLIC = "93.184.215.14"
-DAY = timedelta(days=1)
-
-
-class Pages(http.server.BaseHTTPRequestHandler):
-    """Notes what it is asked for, and answers with what the path says."""
-
-    def do_GET(self):
-        self.server.seen.append((self.headers["Host"], self.path, self.headers.get("Authorization")))
-        status, location, body = self.server.pages.get(self.path, (404, None, ""))
-        self.send_response(status)
-        if location is not None:
-            self.send_header("Location", location)
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *args):
-        pass
-
-
-@contextmanager
-def offered(pages: dict, context: ssl.SSLContext | None = None) -> Iterator[http.server.ThreadingHTTPServer]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
-        if context is not None:
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.pages, server.seen = pages, []
-        thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.02))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
 def server():
     with offered({"/udp/add_one.json": (200, None, json.dumps(PROCESS))}) as server:
         yield server
-
-
-def at(*addresses: str):
-    """A resolver that answers with these, whatever it is asked, and counts how often."""
-
-    def resolve(host: str, port: int) -> list[str]:
-        resolve.asked += 1
-        return list(addresses)
-
-    resolve.asked = 0
-    return resolve
 
 
 @pytest.fixture
@@ -334,54 +283,6 @@ def test_a_server_that_drips_is_left(monkeypatch):
         done.set()
         thread.join()
         listener.close()
-
-
-# --- TLS
-
-
-def self_signed(name: str) -> tuple[bytes, bytes]:
-    """A certificate for a host name that vouches for itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(
-        subject, subject, key.public_key(), x509.random_serial_number(), now - DAY, now + DAY
-    )
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM), key.private_bytes(*form)
-
-
-@pytest.fixture
-def tls_server(tmp_path, monkeypatch):
-    """A server that is definitions.example, as far as this machine trusts its certificate."""
-    certificate, key = self_signed("definitions.example")
-    (tmp_path / "certificate.pem").write_bytes(certificate)
-    (tmp_path / "key.pem").write_bytes(key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-    with offered({"/udp/add_one.json": (200, None, json.dumps(PROCESS))}, context) as server:
-        yield server
-
-
-def test_the_certificate_is_that_of_the_name_though_the_address_was_given(tls_server):
-    for host in ("definitions.example", "other.example"):
-        base = f"https://{host}:{tls_server.server_port}/udp/"
-        read = NamespaceReader((), [base], resolve=at("127.0.0.1"))
-        if host == "definitions.example":
-            assert read(f"{base}add_one.json") == PROCESS
-        else:
-            with pytest.raises(UnknownProcess, match="certificate is not valid for"):
-                read(f"{base}add_one.json")
-
-
-def test_a_certificate_that_nobody_vouches_for_is_refused(tls_server, monkeypatch):
-    monkeypatch.delenv("SSL_CERT_FILE")
-    base = f"https://definitions.example:{tls_server.server_port}/udp/"
-    with pytest.raises(UnknownProcess, match="certificate"):
-        NamespaceReader((), [base], resolve=at("127.0.0.1"))(f"{base}add_one.json")
 
 
 # --- how often

@@ -9,6 +9,7 @@ import xarray as xr
 from openeo_udf_fusion.local.server.app import create_app
 from openeo_udf_fusion.local.server.serving import running
 from openeo_udf_fusion.local.server.settings import Settings
+from tests.local.referring_files import write_traps
 
 from .conftest import Client, StagedExecutor
 
@@ -63,6 +64,7 @@ def folders(data, tmp_path_factory):
     (base / "data" / "stac_store" / "cube.zarr" / "modis_B2" / "c").symlink_to(base / "outside" / "c")
     for name, href in (("child", "http://127.0.0.1:9/c.json"), ("item", "../../outside/item/item.json")):
         write_catalogue(base / "data" / f"catalogue_{name}", name, href)
+    write_traps(secret, base / "data")
     (base / "data" / "linked_folder").symlink_to(secret.parent)
     (base / "data" / "linked_file.nc").symlink_to(secret)
     (base / "data" / "linked_inside").mkdir()

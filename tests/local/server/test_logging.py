@@ -106,6 +106,32 @@ def test_a_line_break_in_a_path_begins_no_line(written, guarded):
     assert re.search(r" 404 in [\d.]+ ms \[request_id=[0-9a-f]{32}\]$", line)
 
 
+FORGED = "2022-01-01 00:00:00,000 ERROR openeo_udf_fusion.access: forged"
+
+
+@pytest.mark.parametrize("break_", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
+def test_a_line_break_in_a_message_or_an_error_begins_no_line(written, break_):
+    text = written("text")
+    logger = logging.getLogger("anything")
+    logger.warning("told %s", break_ + FORGED + "\x1b[2J")
+    try:
+        raise ValueError(break_ + FORGED)
+    except ValueError:
+        logger.exception("failed")
+    assert "forged" in text()
+    assert "\x1b" not in text()
+    assert not any(line.startswith("2022-01-01") for line in text().splitlines())
+    assert len([line for line in text().splitlines() if re.match(r"\d{4}-", line)]) == 2
+
+
+def test_what_a_synchronous_run_says_is_not_the_operators(written, guarded, graph):
+    text = written("text")
+    guarded.token = guarded("GET", "/credentials/basic", auth=("ada", "s3cret-pass")).json()["access_token"]
+    assert guarded("POST", "/result", json={"process": graph("one")}).status_code == 200
+    until(lambda: "POST /result" in text())
+    assert "four tiles" not in text()
+
+
 def test_healthy_checks_are_not_logged(written, guarded):
     text = written("text")
     guarded("GET", "/health")

@@ -8,6 +8,7 @@ import pytest
 
 from openeo_udf_fusion.errors import StorageQuotaExceeded
 from openeo_udf_fusion.local.executor import Progress, RunResult
+from openeo_udf_fusion.local.server import quota as module
 from openeo_udf_fusion.local.server.app import create_app
 from openeo_udf_fusion.local.server.jobs import JobStore
 from openeo_udf_fusion.local.server.quota import CHECK_S, DiskQuota, size_of
@@ -42,7 +43,8 @@ class Growing(StagedExecutor):
 @pytest.fixture
 def serve(data, tmp_path, monkeypatch):
     # Looks are a second apart; here every tile is looked at.
-    monkeypatch.setattr("openeo_udf_fusion.local.server.quota.CHECK_S", 0.0)
+    monkeypatch.setattr(module, "CHECK_S", 0.0)
+    monkeypatch.setattr(module, "_SHARE", 0)
     executor = Growing()
 
     def start(**settings):
@@ -90,6 +92,76 @@ def test_a_user_beyond_the_quota_creates_no_job(serve, graph):
         assert answer.status_code == 201  # what it holds counts from now on
         answer = client("POST", "/jobs", json={"process": graph("one")})
         assert (answer.status_code, answer.json()["code"]) == (400, "StorageQuotaExceeded")
+
+
+def test_a_user_beyond_the_quota_changes_no_job_and_stores_no_process(serve, graph):
+    with serve(user_quota_bytes=12 * MB) as url:
+        client = serve.client(url)
+        client.run("one")
+        kept = client.create("one")
+        assert client("PATCH", f"/jobs/{kept}", json={"description": "x" * 3 * MB}).status_code == 204
+        for method, path, body in (
+            ("PATCH", f"/jobs/{kept}", {"description": "y" * 3 * MB}),
+            ("PUT", "/process_graphs/mine", graph("one")),
+        ):
+            answer = client(method, path, json=body)
+            assert (answer.status_code, answer.json()["code"]) == (400, "StorageQuotaExceeded"), path
+        assert client("GET", f"/jobs/{kept}").json()["description"][0] == "x"
+        assert client("GET", "/process_graphs").json()["processes"] == []
+
+
+class Pausing(StagedExecutor):
+    """`wait` writes 6 MB, pauses until the gate is open, and writes 6 more; others write 12 at once."""
+
+    def run(self, process, workspace, output, *, progress=None, cancelled=None, **options):
+        (node,) = process["process_graph"].values()
+        with (output / "result.nc").open("wb") as file:
+            for tile in range(12):
+                if node["process_id"] == "wait" and tile == 6:
+                    self.runs.append("wait")
+                    self.gate.wait(20)
+                file.write(bytes(TILE))
+                file.flush()
+                progress(Progress(tile + 1, 12, 1.0))
+        return RunResult([output / "result.nc"], METADATA)
+
+
+@pytest.mark.parametrize("quota", ["disk_quota_bytes", "user_quota_bytes"])
+def test_runs_at_the_same_time_count_together(data, tmp_path, monkeypatch, graph, quota):
+    monkeypatch.setattr(module, "CHECK_S", 0.0)
+    monkeypatch.setattr(module, "_SHARE", 0)
+    executor = Pausing()
+    app = create_app(Settings(data, tmp_path / "state", **{quota: 15 * MB}), executor=executor)
+    with running(app) as url:
+        client = Client(url, tmp_path / "state", executor)
+        job = client.create("wait")
+        client.start(job)
+        client.until(lambda: executor.runs)
+        answer = client("POST", "/result", json={"process": graph("one")})
+        assert (answer.status_code, answer.json()["code"]) == (400, "StorageQuotaExceeded")
+        executor.gate.set()
+        assert client.wait(job, "finished", "error")["status"] == "finished"
+
+
+def test_what_a_finished_job_takes_is_looked_at_once(tmp_path, monkeypatch):
+    jobs, looked = JobStore(tmp_path / "jobs"), []
+    quota, job = DiskQuota(tmp_path, jobs), jobs.create({"process": {}}, "ada")
+    for run in (1, 2):
+        jobs.queue(job.id)
+        jobs.begin(job.id)
+        (tmp_path / "files").mkdir()
+        (tmp_path / "files" / "result.nc").write_bytes(bytes(run * MB))
+        jobs.tiles_folder(job.id).mkdir()
+        (jobs.tiles_folder(job.id) / "tile").write_bytes(bytes(5 * MB))
+        jobs.finish(job.id, run, tmp_path / "files", {}, 1.0)
+        assert quota.used_by("ada") > 5 * MB  # the tiles are still there
+        jobs.drop_tiles(job.id, run)
+        for used in (quota.used(), quota.used_by("ada")):
+            assert run * MB <= used < run * MB + 50_000
+        monkeypatch.setattr(module, "size_of", looked.append)
+        assert quota.used_by("ada") >= run * MB
+        assert looked == []
+        monkeypatch.undo()
 
 
 def test_a_full_disk_costs_the_job_alone(serve, graph):
@@ -165,3 +237,20 @@ def test_a_run_looks_at_the_disk_now_and_then(tmp_path):
     for now[0] in (0.0, 0.1, CHECK_S - 0.01, CHECK_S, CHECK_S + 0.5, 2 * CHECK_S):
         check()
     assert len(looked) == 3
+
+
+def test_looking_takes_a_tenth_of_the_time_of_a_run_at_most(tmp_path):
+    now = [0.0]
+
+    def look(user, writing):
+        now[0] += 7.0  # a large folder, a slow disk
+
+    quota = DiskQuota(tmp_path, JobStore(tmp_path / "jobs"), clock=lambda: now[0])
+    quota.require_room = look
+    check, looking = quota.guard("ada", tmp_path), 0.0
+    for _ in range(1000):
+        before = now[0]
+        check()
+        looking += now[0] - before
+        now[0] += 1.0
+    assert 0 < looking < 0.11 * now[0]

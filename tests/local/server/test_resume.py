@@ -90,10 +90,10 @@ def test_a_job_goes_on_where_its_server_was_ended(folder, calls, tmp_path, how, 
         tiles = state / "jobs" / job / "tiles"
         # With two workers the one behind the tile that waits is done, too.
         done = WAITING + (1 if options else 0)
-        until(lambda: len(counts(calls)) > done and len(list(tiles.glob("*.tile"))) == done)
+        until(lambda: len(counts(calls)) > done and len(list(tiles.glob("*/*.tile"))) == done)
         process.send_signal(how)
         process.wait(30)
-    finished = len(list(tiles.glob("*.tile")))
+    finished = len(list(tiles.glob("*/*.tile")))
     assert finished >= done
     (calls / ".go").touch()
     before = {path.name: path.stat().st_size for path in calls.iterdir() if path.name[0] != "."}

@@ -76,3 +76,15 @@ def test_what_a_shipped_udf_inspects_is_in_the_log_of_its_run():
     (entry,) = (entry for entry in log if "self-test" in entry.message)
     assert entry.level == "info"
     assert "runtime" in entry.message
+
+
+def test_every_run_says_once_what_its_network_runs_on():
+    """However many tiles it has, and whatever runs before it in this process have loaded and said."""
+    context = {"method": "satfusenet", "temporal_extent": ["2020-01-05", "2020-01-07"], "dates": "P1D"}
+    cube = make_cube(1, 2).isel(bands=[0]).assign_coords(bands=["modis_B1"]).astype("float32")
+    for _ in range(2):
+        log = []
+        runner = UdfRunner(log.append, lambda: False)
+        for place in (0, 1):
+            runner.run(udfs.source("fill_gaps"), cube.isel(x=[place]), context, None)
+        assert len([entry for entry in log if "satfusenet runs on" in entry.message]) == 1

@@ -1,4 +1,4 @@
-"""A network as far as it is to be trusted: the whole way from daily grids to what a pixel is told.
+"""A network and its calibration as one: from daily grids to values and spreads as far as they can be trusted.
 
 Every runtime runs this: torch as it stands here, ONNX as a graph exported from it.
 """
@@ -24,7 +24,7 @@ class Latents(NamedTuple):
     strangeness: Tensor
 
 
-class Trusted(nn.Module):
+class CalibratedNetwork(nn.Module):
     """A network and its calibration.
 
     Parameters
@@ -64,8 +64,9 @@ class Trusted(nn.Module):
             estimate = self.model.decode(latents.z, latents.centres, grids, query, target)
         location, sigma = estimate.location, estimate.sigma
         if self.calibration is not None:
-            strange = latents.strangeness > 1
-            location, sigma = self.calibration.apply(estimate, grids[target], query, strange, target)
+            location, sigma = self.calibration.apply(
+                estimate, grids[target], query, latents.strangeness, target
+            )
         return self.model.into_range(location + deviations[:, None, None, None] * sigma), sigma
 
     def _narrowed(self, anything: Tensor) -> torch.autocast:
