@@ -16,7 +16,7 @@ from openeo_udf_fusion.local.inline import is_callback
 from openeo_udf_fusion.local.locality import Needs, Survey
 from openeo_udf_fusion.local.regions import Box, cut, refined, whole
 from openeo_udf_fusion.local.sources import LOADERS, Source, open_source
-from openeo_udf_fusion.local.standard.registry import implementations
+from openeo_udf_fusion.local.standard.registry import PACKED, implementations
 from openeo_udf_fusion.local.udf.calls import UdfCall, udf_calls
 from openeo_udf_fusion.local.udf.contract import Region, apply_udf
 from openeo_udf_fusion.local.udf.runner import UdfRunner
@@ -151,10 +151,17 @@ def raster(result: object) -> xr.DataArray:
 
 
 def _described(result: xr.DataArray, cube: xr.DataArray) -> xr.DataArray:
-    """A UDF's result with its own attributes, and the input's for bands that are still there."""
+    """A UDF's result with its own attributes, and the input's for bands that are still there.
+
+    How numbers are packed holds for the input's numbers alone; a UDF that packs says so itself.
+    """
     own = result.attrs.get("band_attrs", {})
     labels = result["bands"].values.tolist() if "bands" in result.coords else []
-    kept = {band: about for band, about in cube.attrs.get("band_attrs", {}).items() if band in labels}
+    kept = {
+        band: {key: value for key, value in about.items() if key not in PACKED}
+        for band, about in cube.attrs.get("band_attrs", {}).items()
+        if band in labels
+    }
     inherited = {key: value for key, value in cube.attrs.items() if key != "band_attrs"}
     result.attrs = {**inherited, **result.attrs}
     if kept or own:

@@ -73,7 +73,11 @@ def open_source(node: Json, data: Path, warn: Callable[[str], None]) -> Source:
     arguments = node["arguments"]
     collection = find(node, data)
     if arguments.get("properties"):
-        warn(f"{node['process_id']}: the files have no properties to filter by; 'properties' is ignored")
+        asked = ", ".join(map(repr, arguments["properties"]))
+        warn(
+            f"{node['process_id']}: the files have no properties to filter by; "
+            f"'properties' ({asked}) is ignored"
+        )
     extent = arguments.get("spatial_extent")
     polygons = extent if isinstance(extent, dict) and "west" not in extent and "type" in extent else None
     if polygons is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.s1s2_embedding import Config, Features, Frames, S1S2Embedding, SensorConfig
-from openeo_udf_fusion.models.series import Observations
+from openeo_udf_fusion.models.series import LEVELS, MISSING_LEVEL, Observations
 from openeo_udf_fusion.models.threads import side_by_side
 from openeo_udf_fusion.models.torch_runtime import pool_of_callers_threads
 
@@ -22,8 +22,6 @@ QUERIES = 4
 """Days asked for at a time."""
 FRAMES = 8
 """Frames convolved at a time."""
-LEVELS = 127
-MISSING_LEVEL = -128
 
 
 class Embedding(NamedTuple):

@@ -416,8 +416,3 @@ def parts_to_train(model: S1S2Embedding, new: Sequence[str]) -> list[nn.Paramete
             encoder.requires_grad_(False)
             model.own_decoders[name].requires_grad_(False)
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
-def quantise(code: Tensor) -> Tensor:
-    """A code as int8 keeps it: multiples of 1/127."""
-    return (code / QUANTUM).round() * QUANTUM

@@ -13,6 +13,10 @@ Precision = Literal["float32", "bfloat16"]
 """Of a network's own arithmetic; what goes in and comes out is float32."""
 RuntimeName = Literal["torch", "onnx"]
 
+LEVELS = 127
+MISSING_LEVEL = -128
+"""A code as int8: the whole numbers -LEVELS..LEVELS stand for -1..1."""
+
 
 class Observations(NamedTuple):
     """One sensor's observations, in the model's band order.

@@ -11,7 +11,7 @@ from openeo_udf_fusion import __version__, cubes, sensors
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
-from openeo_udf_fusion.models.series import Observations
+from openeo_udf_fusion.models.series import LEVELS, MISSING_LEVEL, Observations
 from openeo_udf_fusion.parameters import check_choice, check_flag
 from openeo_udf_fusion.periods import Days, output_dates, parse_extent
 from openeo_udf_fusion.processes import layers as result_layers
@@ -21,21 +21,26 @@ MODEL = "s1s2_embedding"
 RADAR, OPTICAL = "s1", "s2"
 MOST_DATES = 400
 """Of one result: a year of days and a month. A tile of 64 pixels then takes 65 MB, reconstruction 230."""
-LEVELS = 127
-MISSING_LEVEL = -128
 POSSIBLE_DB = (-60.0, 40.0)
 """Backscatter beyond it is no measurement."""
 NODATA_MARKS = (-9999, -32768)
 """What files without a stated nodata hold where there is none."""
 LARGEST_MEDIAN_POWER = 10.0
+SMALLEST_MEDIAN_POWER = -1.0
+"""Noise taken off leaves values a little below 0, decibels lie far below."""
+LIKE_POWER = (-0.1, 1.0)
+LARGEST_SHARE_LIKE_POWER = 0.9
+ENOUGH_VALUES = 100
+"""To judge a unit by: one strange pixel is no reason to end a job."""
 VALIDITY = (
     "nothing_within_reach",
     "sentinel1_alone",
     "sentinel2_alone",
     "both_sensors",
     "sentinel2_clear_on_this_day",
+    "not_clear_on_this_day",
 )
-"""What a code rests on, by the value of the band `validity`: the more, the better."""
+"""What a code rests on, by the value of `validity`; the last only with dates="clear", where no code is."""
 
 
 def embed_sentinel1_sentinel2(
@@ -77,9 +82,10 @@ def embed_sentinel1_sentinel2(
     -------
     DataArray
         float32 (t, bands, y, x): `e0`..`e7`, on request reconstruction and sigma, `validity` (0 nothing
-        within reach, 1 Sentinel-1 alone, 2 Sentinel-2 alone, 3 both, 4 Sentinel-2 clear on this very day),
-        on request `days_to_observation`. Where `validity` is 0 everything else is NaN. Observations reach 45
-        days (Sentinel-1) and 90 days (Sentinel-2) far, and 7 pixels.
+        within reach, 1 Sentinel-1 alone, 2 Sentinel-2 alone, 3 both, 4 Sentinel-2 clear on this very day,
+        5 not clear on this day, only with dates="clear"),
+        on request `days_to_observation`. Where `validity` is 0 or 5 everything else is NaN. Observations
+        reach 45 days (Sentinel-1) and 90 days (Sentinel-2) far, and 7 pixels.
 
     Raises
     ------
@@ -97,7 +103,7 @@ def embed_sentinel1_sentinel2(
     given = _labelled(cubes.canonical(cube))
     present = cubes.sensors_in(given, card.bands)
     arrays = {name: observations(given, name, card.bands[name], s1_unit) for name in present}
-    query = _query(dates, _inner(temporal_extent, margin_days), given)
+    query = _query(dates, _inner(temporal_extent, margin_days, dates), given)
     query_days = query.astype(np.int64).astype(np.int32)
     result_layers.check_overlap(given, query, card.support_days)
 
@@ -106,7 +112,7 @@ def embed_sentinel1_sentinel2(
     layers["validity"][clear] = VALIDITY.index("sentinel2_clear_on_this_day")
     if dates == "clear":
         result_layers.refuse({name: layers[name] for name in bands}, ~clear)
-        layers["validity"][~clear] = 0
+        layers["validity"][~clear] = VALIDITY.index("not_clear_on_this_day")
 
     result = cubes.assemble({band: layers[band] for band in bands}, query, like=cube)
     parameters = {
@@ -194,9 +200,11 @@ def _backscatter(values: cubes.Values, unit: str) -> tuple[cubes.Values, cubes.M
 
 
 def _check_power(sample: cubes.Values) -> None:
-    """Raise InvalidCube unless values can be linear power; single ones below 0 are noise taken off."""
-    middle = float(np.median(sample)) if sample.size else 0.0
-    if middle < 0:
+    """Raise InvalidCube unless values can be linear power; those a little below 0 are noise taken off."""
+    if sample.size < ENOUGH_VALUES:
+        return
+    middle = float(np.median(sample))
+    if middle < SMALLEST_MEDIAN_POWER:
         raise InvalidCube(
             f"s1_unit is 'linear', but the median of Sentinel-1 is {middle:.4g} and power is never negative: "
             "decibels? then give s1_unit='dB'"
@@ -211,13 +219,20 @@ def _check_power(sample: cubes.Values) -> None:
 
 def _check_decibels(sample: cubes.Values) -> None:
     """Raise InvalidCube unless values can be decibels."""
-    if not sample.size:
+    if sample.size < ENOUGH_VALUES:
         return
     middle = float(np.median(sample))
-    if sample.min() >= 0:
+    lowest, highest = LIKE_POWER
+    share = float(((sample > lowest) & (sample < highest)).mean())
+    if share > LARGEST_SHARE_LIKE_POWER:
         raise InvalidCube(
-            f"s1_unit is 'dB', but Sentinel-1 has no value below 0 (median {middle:.4g}), which the ground's "
-            "decibels mostly are: linear power? then give s1_unit='linear'"
+            f"s1_unit is 'dB', but {share:.0%} of Sentinel-1 lies between {lowest} and {highest} (median "
+            f"{middle:.4g}), where the ground's decibels rarely are: linear power? then give s1_unit='linear'"
+        )
+    if middle > POSSIBLE_DB[1]:
+        raise InvalidCube(
+            f"s1_unit is 'dB', but the median of Sentinel-1 is {middle:.4g}, above any ground's: digital "
+            "numbers? calibrate them first (sar_backscatter)"
         )
     if middle < POSSIBLE_DB[0]:
         raise InvalidCube(
@@ -229,12 +244,19 @@ def _check_decibels(sample: cubes.Values) -> None:
 # --- dates
 
 
-def _inner(temporal_extent: Sequence[str] | None, margin_days: object) -> Sequence[str] | None:
+def _inner(
+    temporal_extent: Sequence[str] | None, margin_days: object, dates: str | Sequence[str]
+) -> Sequence[str] | None:
     """Return the extent of the result."""
     if not isinstance(margin_days, int) or isinstance(margin_days, bool) or margin_days < 0:
         raise InvalidParameter(f"margin_days must be a whole number of days from 0, got {margin_days!r}")
-    if temporal_extent is None or not margin_days:
+    if not margin_days:
         return temporal_extent
+    if temporal_extent is None or not isinstance(dates, str):
+        raise InvalidParameter(
+            f"margin_days={margin_days} shortens temporal_extent, and needs one with dates that it limits: a "
+            "period, 'clear' or 'acquisition'; leave margin_days at 0, or give those"
+        )
     start, end = parse_extent(temporal_extent)
     inner = start + np.timedelta64(margin_days, "D"), end - np.timedelta64(margin_days, "D")
     if inner[0] >= inner[1]:
@@ -260,8 +282,19 @@ def _query(dates: str | Sequence[str], extent: Sequence[str] | None, cube: xr.Da
 
 
 def _optical_days(cube: xr.DataArray) -> Days:
-    """Return the dates of Sentinel-2, clear or not, lest they differ from tile to tile; else all dates."""
+    """Return the dates of Sentinel-2, clear or not, lest they differ from tile to tile; else all dates.
+
+    Raises
+    ------
+    InvalidParameter
+        The cube has no band of Sentinel-2. (A tile without a value of it has all dates.)
+    """
     optical = [str(label) for label in cube["bands"].values if str(label).startswith(f"{OPTICAL}_")]
+    if not optical:
+        raise InvalidParameter(
+            "dates='clear' are the dates of Sentinel-2, of which the cube has no band; give a period such as "
+            "'P1D', 'acquisition' or a list of dates"
+        )
     there = np.isfinite(cube.sel(bands=optical).values).any((1, 2, 3))
     days = cubes.days_of(cube)
     return days[there] if there.any() else days

@@ -34,6 +34,7 @@ class History:
 
 
 HISTORY = {
+    "embed_sentinel1_sentinel2": History("2026-11-21", "2026-11-21", "db51621bb368ea9f"),
     "fill_gaps": History("2026-11-21", "2026-11-21", "6bb99f82a5ba459e"),
     "harmonize_modis_viirs": History("2026-11-21", "2026-11-21", "6b84a767a555cff5"),
 }

@@ -34,6 +34,8 @@ class Place:
     s1_backscatter
         Coefficient for the process `sar_backscatter`, for backends whose collection holds raw GRD; None
         where it holds backscatter.
+    s1_orbit
+        The direction of the orbits, as the catalogue's `sat:orbit_state` writes it; None for all.
     s2_scale, s2_offset
         Reflectance = stored x scale + offset.
     """
@@ -44,6 +46,7 @@ class Place:
     s2_collection: str = "SENTINEL2_L2A"
     s1_is_db: bool = False
     s1_backscatter: str | None = None
+    s1_orbit: str | None = "ASCENDING"
     s2_scale: float = 1e-4
     s2_offset: float = 0.0
 
@@ -77,11 +80,13 @@ def request(connection: openeo.Connection, place: Place, sensor: str) -> openeo.
     missing = [band for band in WANTED[sensor] if band not in known]
     if missing:
         raise InvalidCollection(f"collection {collection!r} has no {', '.join(missing)}; it has {names}")
+    orbit = (lambda value: value == place.s1_orbit) if sensor == "s1" and place.s1_orbit else None
     cube = connection.load_collection(
         collection,
         spatial_extent=place.spatial_extent,
         temporal_extent=list(place.temporal_extent),
         bands=[known[band] for band in WANTED[sensor]],
+        properties={"sat:orbit_state": orbit} if orbit else None,
     )
     if sensor == "s1" and place.s1_backscatter:
         cube = cube.sar_backscatter(coefficient=place.s1_backscatter)

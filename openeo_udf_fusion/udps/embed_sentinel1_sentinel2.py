@@ -17,6 +17,7 @@ from openeo_udf_fusion.udps.graph import given, optional
 ID = "embed_sentinel1_sentinel2"
 SUMMARY = "Embed Sentinel-1 and Sentinel-2 into a few numbers per pixel and date, clouds or not"
 SOURCES = ("s1", "s2")
+ORBIT_PROPERTY = "sat:orbit_state"
 _NAMED = {
     "type": "string",
     "description": '"clear", "acquisition", or an ISO 8601 period such as "P1D" or "P1M".',
@@ -65,7 +66,7 @@ _DESCRIBED: dict[str, tuple[str, JsonValue]] = {
 _RETURNS = {
     "description": "A cube with the bands `e0` to `e7`, on request `B02` to `B12` with `<band>_sigma`, and "
     "`validity`: 0 nothing within reach, 1 Sentinel-1 alone, 2 Sentinel-2 alone, 3 both, 4 Sentinel-2 clear "
-    "on this very day.",
+    'on this very day, 5 not clear on this day (with `dates="clear"` alone).',
     "schema": {
         "type": "object",
         "subtype": "datacube",
@@ -111,6 +112,16 @@ def _source_parameters(deployment: Deployment) -> list[Parameter]:
             *(_number(sensor, name, value) for name, value in _numbers(source).items()),
             _names(f"{sensor}_bands", f"names of {', '.join(source.bands)}, in this order.", source.bands),
         ]
+        if sensor == "s1":
+            found.append(
+                optional(
+                    "s1_orbit",
+                    "The direction of Sentinel-1's orbits, as the catalogue's `sat:orbit_state` writes it: "
+                    "the network knows ascending ones alone. For both, load the cube yourself.",
+                    {"type": "string"},
+                    "ASCENDING",
+                )
+            )
         if source.flags:
             found.append(_names(f"{sensor}_flags", f"name of {', '.join(source.flags)}.", source.flags))
     return found
@@ -150,8 +161,16 @@ def _both_sensors(deployment: Deployment) -> PGNode:
 
 
 def _load(sensor: str, source: Source) -> PGNode:
-    stored = graph.load(given(f"{sensor}_bands"), given(f"{sensor}_collection"), list(source.bands))
+    properties = {ORBIT_PROPERTY: _equal_to("s1_orbit")} if sensor == "s1" else None
+    names, collection = given(f"{sensor}_bands"), given(f"{sensor}_collection")
+    stored = graph.load(names, collection, list(source.bands), properties)
     return graph.scaled(stored, given(f"{sensor}_scale"), given(f"{sensor}_offset"))
+
+
+def _equal_to(parameter: str) -> Json:
+    """Build a filter by a property: backends take `eq` there, but no choice between it and no filter."""
+    condition = PGNode("eq", x=given("value"), y=given(parameter))
+    return {"process_graph": condition.flat_graph()}
 
 
 def _run(data: PGNode | Json, own: list[Parameter], deployment: Deployment) -> PGNode:

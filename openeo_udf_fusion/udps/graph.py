@@ -18,7 +18,9 @@ def given(name: str) -> Json:
     return {"from_parameter": name}
 
 
-def load(bands: JsonValue, collection: JsonValue, labels: JsonValue) -> PGNode:
+def load(
+    bands: JsonValue, collection: JsonValue, labels: JsonValue, properties: Json | None = None
+) -> PGNode:
     """Load bands of a collection for the area and period of interest, under this project's labels."""
     loaded = PGNode(
         "load_collection",
@@ -26,6 +28,7 @@ def load(bands: JsonValue, collection: JsonValue, labels: JsonValue) -> PGNode:
         spatial_extent=given("spatial_extent"),
         temporal_extent=given("temporal_extent"),
         bands=bands,
+        **({"properties": properties} if properties else {}),
     )
     return PGNode("rename_labels", data=loaded, dimension="bands", target=labels, source=bands)
 

@@ -110,6 +110,14 @@ def test_whole_numbers_with_a_scale_come_back_as_what_they_stand_for(
             np.testing.assert_allclose(decoded["e0"], numbers[:, 0] / 127, rtol=1e-6)
 
 
+@pytest.mark.parametrize("value", [127.5, 300.0, -128.0, 0.25])
+def test_what_is_no_byte_is_not_packed_as_one(tmp_path: Path, value: float):
+    wrong = cube(bands=("e0",)) * 0 + np.float32(value)
+    wrong.attrs["band_attrs"] = {"e0": {"scale_factor": 1 / 127, "_FillValue": -128, "dtype": "int8"}}
+    with pytest.raises(InvalidCube, match="whole numbers from -127 to 127"):
+        write(wrong, tmp_path / "result.nc", "netCDF")
+
+
 # --- tiles
 
 

@@ -51,8 +51,8 @@ def test_damaged_or_unknown_weights_are_refused(tmp_path):
         weights.load_embedding("presto")
 
 
-def test_the_stated_skill_has_fused_before_the_line_and_either_sensor():
-    """On dates that no training saw. What Sentinel-1 adds to Sentinel-2 shows where all is new, the strip."""
+def test_the_stated_skill_has_fused_surely_before_the_line_and_sentinel1():
+    """On dates that no training saw, all rows. Over Sentinel-2 alone: no worse on average, nothing is sure."""
     comparison = cards.read(NAME).skill["comparison"]
     assert {(row["half_gap_days"], row["part"]) for row in comparison} == {
         (gap, part) for gap in (5, 15, 25) for part in ("strip", "rest")
@@ -60,9 +60,9 @@ def test_the_stated_skill_has_fused_before_the_line_and_either_sensor():
     for row in comparison:
         if row["fused_over"] in ("linear", "s1_only"):
             assert row["rmse"]["high"] < 1, row
-        elif row["part"] == "strip":
-            assert row["rmse"]["ratio"] < 1, row
-            assert row["mae"]["ratio"] < 1, row
+    against_s2 = [row["rmse"] for row in comparison if row["fused_over"] == "s2_only"]
+    assert sum(rmse["ratio"] for rmse in against_s2) / len(against_s2) < 1
+    assert any(rmse["high"] >= 1 for rmse in against_s2), "if all are sure, say so in the description"
 
 
 @pytest.mark.slow

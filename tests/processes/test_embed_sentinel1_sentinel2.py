@@ -87,7 +87,7 @@ def test_what_a_reader_must_know_is_in_the_attributes(result):
     assert json.loads(result.attrs["parameters"])["s1_unit"] == "dB"
     assert set(result.attrs["band_attrs"]) == {*CODES, "validity"}
     flags = result.attrs["band_attrs"]["validity"]
-    assert len(flags["flag_meanings"].split()) == len(flags["flag_values"]) == 5
+    assert len(flags["flag_meanings"].split()) == len(flags["flag_values"]) == 6
 
 
 # --- int8
@@ -220,6 +220,26 @@ def test_a_wrong_unit_is_refused_and_never_guessed(stated, given, factor, messag
         embed_sentinel1_sentinel2(cube, dates=DATES, s1_unit=stated)
 
 
+def test_one_negative_pixel_makes_no_decibels_of_power():
+    cube = cube_of(made_up(y=6, x=9), "linear")
+    cube.loc[{"bands": "s1_VV"}][5, 0, 0] = -0.01
+    with pytest.raises(InvalidCube, match="s1_unit='linear'"):
+        embed_sentinel1_sentinel2(cube, dates=DATES, s1_unit="dB")
+
+
+def test_a_tile_with_a_single_bright_pixel_ends_no_job(cube):
+    alone = of_sensor(cube, "s1") * np.nan
+    first = int(np.flatnonzero(of_sensor(cube, "s1").notnull().any(("bands", "y", "x")))[0])
+    alone[first, 0, 3, 4] = 2.5
+    found = embed_sentinel1_sentinel2(alone, dates="acquisition", s1_unit="dB")
+    assert np.isfinite(band(found, "e0")[:, 3, 4]).any()
+
+
+def test_clear_dates_need_sentinel2(cube):
+    with pytest.raises(InvalidParameter, match="of which the cube has no band"):
+        embed_sentinel1_sentinel2(of_sensor(cube, "s1"), dates="clear", s1_unit="dB")
+
+
 def test_reflectance_that_was_not_scaled_is_refused(cube):
     with pytest.raises(InvalidCube, match="stored integers"):
         embed_sentinel1_sentinel2(of_sensor(cube, "s2").drop_sel(bands="s2_SCL") * 10_000, **DB)
@@ -234,7 +254,7 @@ def test_clear_dates_have_values_where_sentinel2_saw_the_ground_and_only_there(c
     np.testing.assert_array_equal(found["t"], optical["t"])
     clear = optical.sel(bands="s2_SCL").values == CLEAR
     np.testing.assert_array_equal(np.isfinite(band(found, "e0")), clear)
-    np.testing.assert_array_equal(band(found, "validity"), np.where(clear, 4, 0))
+    np.testing.assert_array_equal(band(found, "validity"), np.where(clear, 4, 5))
     daily = embed_sentinel1_sentinel2(cube, PERIOD, s1_unit="dB").sel(t=found["t"])
     np.testing.assert_allclose(band(found, "e3")[clear], band(daily, "e3")[clear], atol=1e-5)
 
@@ -261,6 +281,8 @@ def test_the_margin_serves_the_result_and_is_not_in_it(cube):
         ({"temporal_extent": ["2010-01-01", "2020-01-01"]}, "400 at most"),
         ({"temporal_extent": None, "dates": "P1D"}, "needs a temporal_extent"),
         ({"temporal_extent": PERIOD, "margin_days": 100}, "leaves nothing"),
+        ({"dates": DATES, "margin_days": 5}, "shortens temporal_extent"),
+        ({"dates": "acquisition", "margin_days": 5}, "shortens temporal_extent"),
         ({"temporal_extent": PERIOD, "margin_days": -1}, "margin_days must be"),
         ({"dates": DATES, "s1_unit": "power"}, "s1_unit must be one of"),
         ({"dates": DATES, "encoding": "int16"}, "encoding must be one of"),

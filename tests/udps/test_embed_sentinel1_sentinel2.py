@@ -62,3 +62,13 @@ def test_the_description_names_bands_limits_and_what_cannot_be_claimed(area):
     assert f"{MOST_DATES} dates" in text
     assert "What cannot be claimed" in text
     assert f"{cards.read(MODEL).receptive_field_px} pixels" in text
+
+
+def test_sentinel1_alone_is_filtered_by_the_direction_of_its_orbits(area):
+    loads = [n["arguments"] for n in area["process_graph"].values() if n["process_id"] == "load_collection"]
+    (radar,) = (load for load in loads if load["id"] == {"from_parameter": "s1_collection"})
+    (condition,) = radar["properties"]["sat:orbit_state"]["process_graph"].values()
+    assert condition["process_id"] == "eq"
+    assert condition["arguments"] == {"x": {"from_parameter": "value"}, "y": {"from_parameter": "s1_orbit"}}
+    assert defaults(area)["s1_orbit"] == "ASCENDING"
+    assert not any("properties" in load for load in loads if load is not radar)

@@ -54,7 +54,7 @@ _SAME_VALUES = frozenset(
     }
 )  # fmt: skip
 """Processes that change no value; after any other, a band is no longer stored as it was announced."""
-_PACKED = ("scale_factor", "_FillValue", "dtype")
+PACKED = ("scale_factor", "_FillValue", "dtype")
 
 
 @cache
@@ -88,9 +88,9 @@ def restated(function: Implementation) -> Implementation:
     def wrapper(*args: Any, **arguments: Any) -> Any:  # noqa: ANN401 - values of any process
         result = function(*args, **arguments)
         described = result.attrs.get("band_attrs") if isinstance(result, xr.DataArray) else None
-        if described and any(key in about for about in described.values() for key in _PACKED):
+        if described and any(key in about for about in described.values() for key in PACKED):
             plain = {
-                band: {key: value for key, value in about.items() if key not in _PACKED}
+                band: {key: value for key, value in about.items() if key not in PACKED}
                 for band, about in described.items()
             }
             result = result.assign_attrs(band_attrs=plain)

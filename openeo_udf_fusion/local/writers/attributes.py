@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from openeo_udf_fusion.errors import InvalidCube
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.readers.bandnames import LABEL_ATTR
 from openeo_udf_fusion.local.writers.template import Template
@@ -16,6 +17,7 @@ from openeo_udf_fusion.local.writers.template import Template
 GRID_MAPPING = "crs"
 _NUMERIC_FLAGS = ("flag_values", "flag_masks")
 _STORAGE = ("dtype", "_FillValue")
+_LARGEST_BYTE = 127
 
 
 class Packing(NamedTuple):
@@ -26,10 +28,25 @@ class Packing(NamedTuple):
     scale: float
 
     def packed(self, values: NDArray[np.float32]) -> NDArray[np.generic]:
-        """The numbers as they are stored."""
+        """The numbers as they are stored.
+
+        Raises
+        ------
+        InvalidCube
+            Bytes were stated, and the numbers are no whole ones from -127 to 127.
+        """
         if self.dtype.kind == "f":
             return values
-        return np.where(np.isnan(values), self.fill, np.rint(values)).astype(self.dtype)
+        there = values[~np.isnan(values)]
+        wrong = there[(np.abs(there) > _LARGEST_BYTE) | (there != np.rint(there))]
+        if wrong.size:
+            raise InvalidCube(
+                "the attributes of a band say that it is packed into bytes (dtype int8), for which whole "
+                f"numbers from -{_LARGEST_BYTE} to {_LARGEST_BYTE} were needed; {wrong.size} of {there.size} "
+                f"values are others, such as {wrong[0]:.6g}: let the UDF leave dtype, _FillValue and "
+                "scale_factor away, or give whole numbers"
+            )
+        return np.where(np.isnan(values), self.fill, values).astype(self.dtype)
 
 
 def packing(template: Template, name: str) -> Packing:

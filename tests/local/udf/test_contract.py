@@ -361,3 +361,14 @@ def test_neighborhoods_that_no_backend_takes_are_refused(cube, change, message):
 def test_udfs_in_the_wrong_place_are_refused(cube, nodes, message):
     with pytest.raises(InvalidGraph, match=message):
         run(cube, **nodes)
+
+
+def test_a_udf_inherits_no_packing(cube, tmp_path):
+    packed = "{'units': '1', 'dtype': 'int8', '_FillValue': -128, 'scale_factor': 1 / 127}"
+    stating = code(f"return cube.round().assign_attrs(band_attrs={{'red': {packed}}})")
+    halving = code("return cube / 2")
+    first = node("apply_neighborhood", data=of("a"), process=udf(stating), size=px(5, 6))
+    second = node("apply_neighborhood", data=of("b"), process=udf(halving), size=px(5, 6))
+    found = run(cube, b=first, c=second)
+    assert found.attrs["band_attrs"]["red"] == {"units": "1"}
+    assert run(cube, b=first).attrs["band_attrs"]["red"]["dtype"] == "int8"
