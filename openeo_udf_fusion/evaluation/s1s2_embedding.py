@@ -31,6 +31,11 @@ Progress = Callable[[str], None]
 LINE = "linear"
 FUSED = "fused"
 LEVEL = 0.8
+NOTE = (
+    "held-out clear dates with all frames around them hidden; one site is an anecdote. The fused code is better "
+    "than linear interpolation and than Sentinel-1 alone; over Sentinel-2 alone it gains about 2 % in RMSE, "
+    "not distinguishable from none."
+)
 QUANTILE_80 = 1.2815515655446004
 """Half the width of the central 80 % of a standard normal distribution."""
 
@@ -287,7 +292,7 @@ def for_card(result: Json) -> Json:
     """What a card says of the skill."""
     return {
         "command": result["command"].replace(" --json", " --card"),
-        "note": "held-out clear dates with all frames around them hidden; one site is an anecdote",
+        "note": NOTE,
         "parts": result["parts"],
         "methods": METHODS,
         "reconstruction": [row for row in result["reconstruction"] if row["method"] != LINE],

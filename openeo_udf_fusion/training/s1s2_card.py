@@ -18,7 +18,7 @@ from openeo_udf_fusion.models.s1s2_embedding import S1S2Embedding, SensorConfig
 from openeo_udf_fusion.training.card import EXTENSIONS, lines_of_numbers, replace_bytes
 
 NAME = "s1s2_embedding"
-UNITS = {"s1": "backscatter in dB", "s2": "surface reflectance 0-1"}
+UNITS = {"s1": "Backscatter in dB", "s2": "Surface reflectance 0-1"}
 DESCRIPTION = (
     "A few numbers per 10 m pixel and date out of Sentinel-1 and Sentinel-2, clouds or not, from which both "
     "sensors' bands can be drawn again."
@@ -114,7 +114,7 @@ def structure(sensor: SensorConfig) -> Json:
     """One input of the model."""
     return {
         "name": sensor.id,
-        "description": f"{UNITS[sensor.id].capitalize()} on a 10 m grid with a mask of what is valid, and "
+        "description": f"{UNITS[sensor.id]} on a 10 m grid with a mask of what is valid, and "
         f"days since 1970-01-01 in any order; frames within {sensor.reach_days} days of a queried day count. "
         "The sensor or some of its bands may be missing.",
         "bands": list(sensor.bands),
@@ -135,7 +135,7 @@ def code_output(numbers: int) -> Json:
 
 def drawn(sensor: SensorConfig) -> Json:
     """A reconstruction."""
-    text = f"{UNITS[sensor.id].capitalize()} on the queried days, from the code alone."
+    text = f"{UNITS[sensor.id]} on the queried days, from the code alone."
     return output(sensor.id, text, list(sensor.bands), len(sensor.bands))
 
 

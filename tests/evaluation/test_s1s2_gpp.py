@@ -64,7 +64,7 @@ def test_the_ridge_finds_a_line_and_knows_no_negative_gpp():
     np.testing.assert_allclose(found, [4, 0], atol=1e-5)
 
 
-def test_features_of_a_day_know_nothing_of_later_windows(towers):
+def test_features_of_a_day_do_not_hang_on_the_other_days_asked_for(towers):
     site = made_up(y=18, x=18, days=300)
     model = weights.load_embedding()
     alone = gpp.features_of(site.observed, model, np.array([FIRST + 150], np.int32))

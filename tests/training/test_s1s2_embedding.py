@@ -153,9 +153,10 @@ def test_a_stage_writes_what_can_be_loaded(site, tmp_path):
     assert np.isfinite(found.sigma["s2"]).all()
 
 
-def test_the_schedules_are_of_the_shipped_network():
+def test_the_schedule_of_each_stage_takes_steps_and_seed():
     assert schedule_of(2) == Schedule()
-    assert schedule_of(1).stage == 1
+    first = schedule_of(1, 7, seed=3)
+    assert (first.stage, first.steps, first.seed) == (1, 7, 3)
 
 
 def test_sites_that_cannot_teach_are_refused(site, tiny):

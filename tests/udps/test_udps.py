@@ -40,10 +40,16 @@ def from_parameters(value):
         return set()
     if set(value) == {"from_parameter"}:
         return {value["from_parameter"]}
-    found = {name for key, item in value.items() if key != "process" for name in from_parameters(item)}
+    found = {
+        name
+        for key, item in value.items()
+        if key not in ("process", "properties")
+        for name in from_parameters(item)
+    }
     if "process_id" in value and "process" in value["arguments"]:
         found |= from_parameters(value["arguments"]["process"]) - CALLBACK_PARAMETERS[value["process_id"]]
-    return found
+    conditions = list(value["properties"].values()) if "properties" in value else []
+    return found | (from_parameters(conditions) - {"value"})
 
 
 def graphs_of(graph):
