@@ -1,6 +1,7 @@
 """The pieces that every process graph shares: load, scale, resample, merge, run a UDF on tiles."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from openeo.api.process import Parameter
 from openeo.internal.graph_building import PGNode
@@ -22,13 +23,14 @@ def load(
     bands: JsonValue, collection: JsonValue, labels: JsonValue, properties: Json | None = None
 ) -> PGNode:
     """Load bands of a collection for the area and period of interest, under this project's labels."""
+    filters: dict[str, Any] = {"properties": properties} if properties else {}
     loaded = PGNode(
         "load_collection",
         id=collection,
         spatial_extent=given("spatial_extent"),
         temporal_extent=given("temporal_extent"),
         bands=bands,
-        **({"properties": properties} if properties else {}),
+        **filters,
     )
     return PGNode("rename_labels", data=loaded, dimension="bands", target=labels, source=bands)
 
