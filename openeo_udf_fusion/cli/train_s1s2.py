@@ -45,6 +45,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--s1-backscatter", metavar="COEFFICIENT", help="of sar_backscatter, where the backend has raw GRD"
     )
+    parser.add_argument(
+        "--s1-orbit",
+        choices=["ASCENDING", "DESCENDING", "any"],
+        default="ASCENDING",
+        help="of Sentinel-1, where the backend knows it; default: %(default)s",
+    )
     parser.add_argument("--s2-scale", type=float, default=1e-4, metavar="X", help="default: 0.0001")
     parser.add_argument("--s2-offset", type=float, default=0.0, metavar="X", help="default: 0")
     parser.add_argument("--user", help="log in with user and password; default: OIDC where there is it")
@@ -90,12 +96,13 @@ def _fetch_site(args: argparse.Namespace) -> None:
     place = Place(
         corners,
         tuple(args.temporal_extent),
-        args.s1_collection,
-        args.s2_collection,
-        args.s1_db,
-        args.s1_backscatter,
-        args.s2_scale,
-        args.s2_offset,
+        s1_collection=args.s1_collection,
+        s2_collection=args.s2_collection,
+        s1_is_db=args.s1_db,
+        s1_backscatter=args.s1_backscatter,
+        s1_orbit=None if args.s1_orbit == "any" else args.s1_orbit,
+        s2_scale=args.s2_scale,
+        s2_offset=args.s2_offset,
     )
     try:
         connection = openeo.connect(args.backend)

@@ -33,8 +33,8 @@ FUSED = "fused"
 LEVEL = 0.8
 NOTE = (
     "held-out clear dates with all frames around them hidden; one site is an anecdote. The fused code is "
-    "better than linear interpolation and than Sentinel-1 alone; over Sentinel-2 alone it gains about 2 % in RMSE, "
-    "not distinguishable from none."
+    "better than linear interpolation and than Sentinel-1 alone; over Sentinel-2 alone it gains about 2 % in "
+    "RMSE, not distinguishable from none."
 )
 QUANTILE_80 = 1.2815515655446004
 """Half the width of the central 80 % of a standard normal distribution."""
