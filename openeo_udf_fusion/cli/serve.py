@@ -175,6 +175,8 @@ def run(args: argparse.Namespace) -> int:
 
     logs.install(args.log_format)
     password = passwords.from_environment()
+    if args.user is not None and args.users is not None:
+        raise InvalidParameter("give --user (one account) or --users (a file of them), not both")
     if args.user is not None and not password:
         raise InvalidParameter(
             f"--user {args.user} needs a password in the environment variable {passwords.PASSWORD_VARIABLE}"

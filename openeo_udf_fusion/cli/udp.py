@@ -177,7 +177,11 @@ def _command(args: argparse.Namespace) -> str:
     }
     given = {name: value for name in defaults if (value := getattr(args, name)) != defaults[name]}
     options = [text for name, value in given.items() for text in (f"--{name.replace('_', '-')}", str(value))]
-    return shlex.join(["openeo-udf-fusion", "udp", "write", *options])
+    command = shlex.join(["openeo-udf-fusion", "udp", "write", *options])
+    if given.keys() - {"out"}:
+        return command
+    # Files of other options differ from those of the defaults, which would take their place.
+    return f"{command} (or, where they were written with other options, check with the same)"
 
 
 # --- validation

@@ -401,3 +401,11 @@ def test_what_is_not_installed_is_named_with_its_extra(command, monkeypatch):
     assert done.status == 1
     assert "needs jsonschema" in done.stderr
     assert "pip install '.[publish]'" in done.stderr
+
+
+def test_files_of_other_options_are_not_to_be_written_with_the_defaults_unawares(command, tmp_path):
+    assert command("udp", "write", "--out", tmp_path, "--requirement", "none").status == 0
+    done = command("udp", "check", "--out", tmp_path)
+    assert done.status == 1
+    assert "check with the same" in done.stderr
+    assert command("udp", "check", "--out", tmp_path, "--requirement", "none").status == 0

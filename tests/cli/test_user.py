@@ -149,3 +149,15 @@ def test_serve_takes_limits(typed, tmp_path, capsys):
     arguments = ["--state", str(tmp_path / "state"), "--port", "0", "--limit", "jobs=1"]
     assert main(["serve", "--data", str(tmp_path), *arguments]) == 1
     assert "jobs_per_user" in capsys.readouterr().err
+
+
+def test_one_account_and_a_file_of_them_exclude_one_another(tmp_path, capsys):
+    options = ["--user", "ada", "--users", str(tmp_path / "users")]
+    assert main(["serve", "--data", str(tmp_path), *options]) == 1
+    assert "not both" in capsys.readouterr().err
+
+
+def test_a_missing_file_of_accounts_is_answered_with_how_to_make_it(tmp_path, capsys):
+    options = ["--users", str(tmp_path / "users"), "--state", str(tmp_path / "state")]
+    assert main(["serve", "--data", str(tmp_path), "--port", "0", *options]) == 1
+    assert "user add" in capsys.readouterr().err

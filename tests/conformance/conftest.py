@@ -17,6 +17,22 @@ def pytest_collection_modifyitems(items) -> None:
             item.add_marker(pytest.mark.conformance)
 
 
+EXCUSED = pytest.StashKey[dict[str, dict[str, int]]]()
+
+
+@pytest.fixture(scope="session")
+def excused(request) -> dict[str, dict[str, int]]:
+    """By run of schemathesis and by exemption, how many findings were not counted; printed at the end."""
+    return request.config.stash.setdefault(EXCUSED, {})
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    """Say what was not counted, so that nobody has to take it on trust."""
+    for run, counts in config.stash.get(EXCUSED, {}).items():
+        listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+        terminalreporter.write_line(f"findings that are not counted, {run}: {listed}")
+
+
 @pytest.fixture(scope="session")
 def document(api_document) -> dict:
     """The official OpenAPI document; the run fails where it is missing or not the one that was published."""

@@ -1,7 +1,8 @@
 """What schemathesis is told beyond the OpenAPI document: two more checks, and which findings the API permits.
 
 The command line of schemathesis loads this module. `OPENEO_CONFORMANCE_TALLY` names the file that gets, per
-operation, how often it answered with each status.
+operation, how often it answered with each status, and, per exemption, how many findings were not counted.
+`OPENEO_CONFORMANCE_ASKED_BY` says who asks, one of `exemptions`.
 """
 
 import atexit
@@ -12,37 +13,22 @@ from pathlib import Path
 
 import schemathesis
 
-from tests.conformance import error_codes
+from tests.conformance import error_codes, exemptions, openapi
+from tests.conformance.graphs import COLLECTION
 
-ANONYMOUS = os.environ.get("OPENEO_CONFORMANCE_ANONYMOUS") == "1"
-BEYOND_SCHEMAS = {
-    "CollectionNotFound",
-    "FormatUnsupported",
-    "ProcessGraphInvalid",
-    "ProcessParameterInvalid",
-    "ProcessParameterRequired",
-    "ProcessParameterUnsupported",
-    "ProcessUnsupported",
-}
-"""What can be wrong with a process graph that no JSON schema can see."""
-STATES = {
-    "GET /jobs/{job_id}/results": {"JobNotFinished", "JobNotStarted"},
-    "GET /jobs/{job_id}/logs": {"RequestInvalid"},
-    "PATCH /jobs/{job_id}": {"JobLocked", "NoDataForUpdate"},
-    "POST /jobs": {"StorageQuotaExceeded"},
-    "PUT /process_graphs/{process_graph_id}": {"StorageQuotaExceeded"},
-}
-"""What a well-formed request may be told, by operation: the job is not so far, there is no such log entry,
-the user has as many jobs as are granted."""
-
-_tally: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+ASKED_BY = os.environ.get("OPENEO_CONFORMANCE_ASKED_BY", exemptions.USER)
+_statuses: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+_excused: collections.Counter = collections.Counter()
+_there: set[str] = {COLLECTION, "other"}
+"""The identifiers that the server has given, or taken, and that nobody has deleted since."""
 
 
 @schemathesis.check
 def errors_are_openeo_errors(ctx, response, case) -> None:
     """Whatever fails says so in an openEO error object with a known code that fits its status."""
     if case.method.upper() == case.operation.method.upper():
-        _tally[case.operation.label][str(response.status_code)] += 1
+        _statuses[case.operation.label][str(response.status_code)] += 1
+        _note_what_is_there(case, response)
     if response.status_code < 400:
         return
     failed_job = case.operation.label == "GET /jobs/{job_id}/results"
@@ -54,7 +40,7 @@ def errors_are_openeo_errors(ctx, response, case) -> None:
 @schemathesis.check
 def strangers_are_sent_away(ctx, response, case) -> None:
     """Without a token, what belongs to a user answers 401 or 403, and never anything else."""
-    if not ANONYMOUS or not _needs_token(case) or case.method.upper() == "OPTIONS":
+    if ASKED_BY != exemptions.STRANGER or not _needs_token(case) or case.method.upper() == "OPTIONS":
         return
     if response.status_code not in (401, 403) and not _misses_the_route(response):
         raise AssertionError(f"this needs a token, yet it answered {response.status_code} without one")
@@ -62,25 +48,39 @@ def strangers_are_sent_away(ctx, response, case) -> None:
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response) -> bool:
-    """Keep a finding unless the prose of the API permits what the schema forbids."""
-    finding, code = type(failure).__name__, (_json(response) or {}).get("code")
-    if finding == "RejectedPositiveData":
-        # A job that has failed answers 424 with the error that it failed of.
-        return response.status_code != 424 and not _is_wrong_beyond_schemas(code, case)
-    if finding == "AcceptedNegativeData":
-        return not _is_found_by_validation(case, response)
-    if finding == "UseAfterFree":
-        # This DELETE stops a job; it has no effect on one that has finished, and takes nothing away.
-        return not failure.free.startswith("DELETE /jobs/") or not failure.free.endswith("/results")
-    return True
+    """Keep a finding unless an exemption says that the API permits it."""
+    name = exemptions.of(
+        exemptions.Finding(
+            kind=type(failure).__name__,
+            operation=case.operation.label,
+            status=response.status_code,
+            body=_json(response),
+            is_there=_identifier(case) in _there,
+            asked_by=ASKED_BY,
+            needs_token=_needs_token(case),
+            has_empty_graph=_has_empty_graph(case.body),
+            freed=getattr(failure, "free", ""),
+        )
+    )
+    if name is not None:
+        _excused[name] += 1
+    return name is None
 
 
-def _is_wrong_beyond_schemas(code: str | None, case) -> bool:
-    if code in BEYOND_SCHEMAS:
-        return case.operation.method.upper() in ("POST", "PUT", "PATCH")
-    if code == "RequestInvalid" and _has_empty_graph(case.body):
-        return True
-    return code in STATES.get(case.operation.label, ())
+def _note_what_is_there(case, response) -> None:
+    label, identifier = case.operation.label, _identifier(case)
+    if label == "POST /jobs" and response.status_code == 201:
+        _there.update(response.headers["openeo-identifier"])
+    elif label == "GET /jobs" and response.status_code == 200:
+        _there.update(job["id"] for job in _json(response)["jobs"])
+    elif label == "PUT /process_graphs/{process_graph_id}" and response.status_code == 200:
+        _there.add(identifier)
+    elif response.status_code == 204 and label.startswith("DELETE ") and not label.endswith("/results"):
+        _there.discard(identifier)
+
+
+def _identifier(case) -> str | None:
+    return next((str(value) for value in (case.path_parameters or {}).values()), None)
 
 
 def _has_empty_graph(value: object) -> bool:
@@ -89,14 +89,8 @@ def _has_empty_graph(value: object) -> bool:
     return isinstance(value, list) and any(map(_has_empty_graph, value))
 
 
-def _is_found_by_validation(case, response) -> bool:
-    # POST /validation succeeds by finding what is wrong.
-    return case.operation.label == "POST /validation" and bool((_json(response) or {}).get("errors"))
-
-
 def _needs_token(case) -> bool:
-    security = case.operation.definition.raw.get("security") or [{}]
-    return {} not in security and all("Bearer" in scheme for scheme in security)
+    return openapi.needs_token(case.operation.definition.raw)
 
 
 def _misses_the_route(response) -> bool:
@@ -114,7 +108,8 @@ def _json(response):
 def _write_tally() -> None:
     path = os.environ.get("OPENEO_CONFORMANCE_TALLY")
     if path:
-        Path(path).write_text(json.dumps(_tally, indent=1, sort_keys=True))
+        tally = {"statuses": _statuses, "excused": _excused}
+        Path(path).write_text(json.dumps(tally, indent=1, sort_keys=True))
 
 
 atexit.register(_write_tally)

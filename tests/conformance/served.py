@@ -21,6 +21,9 @@ USER, PASSWORD = "ada", "correct:horse"
 OTHER_USER, OTHER_PASSWORD = "eve", "battery:staple"
 COMMAND = (sys.executable, "-m", "openeo_udf_fusion.cli.main")
 _ADDRESS = re.compile(r"openEO API at (http://\S+)")
+_UNEXPECTED = re.compile(
+    r" (?:ERROR|CRITICAL) |^Traceback |unexpected failure|failed unexpectedly", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ def serve(folder: Path, accounts: dict[str, str]) -> Iterator[Served]:
     """Run the command on a data folder that is made in `folder`; the first of the accounts logs in.
 
     No account: the server is open. One: as `--user`. Several: as a file of `openeo-udf-fusion user add`.
+
+    Raises
+    ------
+    AssertionError
+        When the server has ended and its log has an error: whatever is asked here, it is not to fail of it.
     """
     command = [*COMMAND, "serve", "--port", "0", "--state", str(folder / "state")]
     command += ["--data", str(write_collections(folder / "data"))]
@@ -85,12 +93,20 @@ def serve(folder: Path, accounts: dict[str, str]) -> Iterator[Served]:
     log = folder / "serve.log"
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
-            url = _wait_for_address(process, log)
+            url, drain = _wait_for_address(process, log)
             served = Served(url, log)
             yield served.logged_in(*next(iter(accounts.items()))) if accounts else served
         finally:
             process.terminate()
             process.wait(30)
+        drain.join()
+    found = unexpected(log.read_text())
+    assert not found, "the log of the server has errors:\n" + "\n".join(found)
+
+
+def unexpected(log: str) -> list[str]:
+    """The lines of a log that tell of an error, of requests and of jobs."""
+    return [line for line in log.splitlines() if _UNEXPECTED.search(line)]
 
 
 def _write_accounts(file: Path, accounts: dict[str, str]) -> Path:
@@ -120,7 +136,7 @@ def wait_for(served: Served, job: str) -> str:
     raise AssertionError(f"job {job} does not end within a minute; its status is {status}")
 
 
-def _wait_for_address(process: subprocess.Popen, log: Path) -> str:
+def _wait_for_address(process: subprocess.Popen, log: Path) -> tuple[str, threading.Thread]:
     """Read until the server says where it is; what it says later goes to the log."""
     lines = []
     for line in process.stderr:
@@ -128,8 +144,9 @@ def _wait_for_address(process: subprocess.Popen, log: Path) -> str:
         found = _ADDRESS.search(line)
         if found:
             log.write_text("".join(lines))
-            threading.Thread(target=_drain, args=(process.stderr, log), daemon=True).start()
-            return found[1]
+            drain = threading.Thread(target=_drain, args=(process.stderr, log), daemon=True)
+            drain.start()
+            return found[1], drain
     raise RuntimeError("the server did not start:\n" + "".join(lines))
 
 

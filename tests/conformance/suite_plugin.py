@@ -1,7 +1,7 @@
 """What pytest loads beside `openeo-test-suite`, in an environment that has that suite and nothing of ours.
 
-The suite logs in by OpenID Connect alone, joins a base URL and a path now with a slash and now without, and looks
-for the document and its payloads in a checkout of its repository; here they lie in the working directory.
+The suite logs in by OpenID Connect alone, joins a base URL and a path now with a slash and now without, and
+looks for the document and its payloads in its repository; here they are in the working directory.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The general tests of `openeo-test-suite` as they are, where an environment has them (README.md says how)."""
+"""The general tests of `openeo-test-suite` as they are, if an environment has them (README.md says how)."""
 
 import json
 import os

@@ -207,7 +207,10 @@ def _stamp(path: Path) -> tuple[int, ...]:
     try:
         found = path.stat()
     except OSError as error:
-        raise InvalidParameter(f"the file of accounts {path} cannot be read: {error.strerror}") from None
+        raise InvalidParameter(
+            f"the file of accounts {path} cannot be read: {error.strerror}; make it with "
+            "'openeo-udf-fusion user add FILE NAME'"
+        ) from None
     return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode
 
 

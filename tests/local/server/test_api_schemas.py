@@ -80,6 +80,13 @@ def test_errors_are_as_the_api_says(shared, problems, method, path):
     assert problems(shared(method, path).json(), "/jobs", status="4XX") == []
 
 
+def test_an_altered_document_is_refused(tmp_path):
+    altered = tmp_path / "altered.yaml"
+    altered.write_bytes(openapi.DOCUMENT.read_bytes() + b"\n")
+    with pytest.raises(ValueError, match="is not the API's document"):
+        openapi.load(altered)
+
+
 def test_the_check_finds_what_is_wrong(problems):
     assert problems({"jobs": [{"id": "a b", "status": "lost", "created": "x"}]}, "/jobs")
 
