@@ -145,6 +145,12 @@ class CorruptWeights(FusionError, ValueError):
     status = 500
 
 
+class InvalidWeights(FusionError, ValueError):
+    """A file does not hold the weights that were asked for."""
+
+    code = "ModelInvalid"
+
+
 # --- the server
 
 
