@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def spread(mtf: float, ratio: float) -> float:
-    """Standard deviation in pixels of a Gaussian with response `mtf` at half of one sample per `ratio` pixels."""
+    """Standard deviation in pixels of a Gaussian whose samples are `ratio` pixels apart."""
     return math.sqrt(-math.log(mtf) / 2) / (math.pi * 0.5 / ratio)
 
 
@@ -46,10 +46,7 @@ def blurred(images: Tensor, mtf: Sequence[float], ratio: Sequence[int]) -> Tenso
 def kernel(mtf: float, ratio: int, radius: int) -> Tensor:
     """The weights (2 radius + 1, 2 radius + 1) of one band, of sum 1."""
     away = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    if mtf == 1:
-        along = (away == 0).double()
-    else:
-        along = torch.exp(-0.5 * (away / spread(mtf, ratio)) ** 2)
+    along = (away == 0).double() if mtf == 1 else torch.exp(-0.5 * (away / spread(mtf, ratio)) ** 2)
     both = along[:, None] * along
     return (both / both.sum()).float()
 

@@ -217,7 +217,10 @@ class Tamrf(nn.Module):
             self.register_buffer(f"{sensor}_mean", torch.zeros(bands))
             self.register_buffer(f"{sensor}_std", torch.ones(bands))
         self.encoder = nn.ModuleDict(
-            {"lr": Encoder(len(config.lr), config.upscaling, config), "hr": Encoder(len(config.hr), 1, config)}
+            {
+                "lr": Encoder(len(config.lr), config.upscaling, config),
+                "hr": Encoder(len(config.hr), 1, config),
+            }
         )
         self.sensor_code = nn.ParameterDict(
             {sensor: nn.Parameter(torch.randn(config.sensor_code) * 0.02) for sensor in SENSORS}
@@ -227,7 +230,9 @@ class Tamrf(nn.Module):
         self.query_code = nn.Parameter(torch.randn(config.sensor_code) * 0.02)
         self.cross = Layer(config, zero=True)
         self.decoder = nn.Sequential(
-            conv(config.width, config.width), nn.LeakyReLU(SLOPE), conv(config.width, len(config.lr + config.hr))
+            conv(config.width, config.width),
+            nn.LeakyReLU(SLOPE),
+            conv(config.width, len(config.lr + config.hr)),
         )
 
     @property
@@ -358,7 +363,9 @@ def predict(
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     with torch.inference_mode():
         features = encode(model, given, dtype)  # (y x t features)
-        folded = fold(model, {sensor: each.days for sensor, each in given.items()}, torch.as_tensor(query_days))
+        folded = fold(
+            model, {sensor: each.days for sensor, each in given.items()}, torch.as_tensor(query_days)
+        )
         rows, columns = features.shape[:2]
         bands = [len(model.config.bands(sensor)) for sensor in SENSORS]
         out = [torch.empty(len(query_days), count, rows, columns) for count in bands]
@@ -397,11 +404,7 @@ def encode(model: Tamrf, given: Mapping[SensorId, Series], dtype: torch.dtype) -
     features = torch.empty(
         rows, columns, len(places), model.config.features, dtype=dtype, device=model.device
     )
-    # The processor's convolutions want channels last.
-    encoders = {
-        sensor: copy.deepcopy(model.encoder[sensor]).to(dtype=dtype, memory_format=torch.channels_last)
-        for sensor, _ in ordered
-    }
+    encoders = {sensor: channels_last(model.encoder[sensor], dtype) for sensor, _ in ordered}
 
     def encode_one(at: int) -> None:
         sensor, date = places[at]
@@ -413,6 +416,15 @@ def encode(model: Tamrf, given: Mapping[SensorId, Series], dtype: torch.dtype) -
 
     side_by_side(encode_one, range(len(places)))
     return features
+
+
+def channels_last(encoder: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of an encoder as the processor's convolutions want it."""
+    moved = copy.deepcopy(encoder).to(dtype)
+    for parameter in moved.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return moved
 
 
 def fold(model: Tamrf, days: Mapping[SensorId, Tensor], query_days: Tensor) -> Folded:
@@ -466,7 +478,9 @@ def answer(model: Tamrf, features: Tensor, folded: Folded) -> Tensor:
         tokens = layer(tokens, tokens)
     queries = folded.queries.expand(len(features), -1, -1)
     asked = folded.asked.expand(len(features), -1, -1)
-    return model.cross.settled(queries, model.cross.attention.mixed(asked, model.cross.attention.offered(tokens)))
+    return model.cross.settled(
+        queries, model.cross.attention.mixed(asked, model.cross.attention.offered(tokens))
+    )
 
 
 def decode(model: Tamrf, window: Tensor, wanted: slice) -> list[Tensor]:
@@ -519,8 +533,8 @@ def built(config: Config, state: Mapping[str, Tensor], origin: str) -> Tamrf:
     if wrong:
         name = wrong[0]
         raise InvalidWeights(
-            f"{origin} is not TAMRF's of this size: {len(wrong)} of its tensors differ, such as {name!r}, which "
-            f"must have shape {needed.get(name)} and has {found.get(name)} (None: there is none)"
+            f"{origin} is not TAMRF's of this size: {len(wrong)} of its tensors differ, such as {name!r}, "
+            f"which must have shape {needed.get(name)} and has {found.get(name)} (None: there is none)"
         )
     model.load_state_dict(state)
     return model

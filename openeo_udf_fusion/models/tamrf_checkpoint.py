@@ -56,7 +56,15 @@ def read(file: Path) -> dict[str, Tensor]:
     needed = "a Lightning checkpoint of TAMRF-SITS as published (doi:10.5281/zenodo.17474541)"
     try:
         content = torch.load(file, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise InvalidWeights(f"{file.name} cannot be read as {needed}: {reason[0]}") from None
     state = content.get("state_dict") if isinstance(content, dict) else None
