@@ -68,7 +68,7 @@ def test_its_parts_give_what_the_reference_gives(official, reference):
         s: tamrf.Series(reference[f"{s}_dn"].float() / 1e4, reference[f"{s}_doy"]) for s in tamrf.SENSORS
     }
     with torch.inference_mode():
-        features = tamrf.encode(official, given, torch.float32)
+        features = tamrf.encode(official, given)
         tokens = official.tokens(
             features[8:16, 8:16].flatten(0, 1), official.codes({s: g.days for s, g in given.items()})
         )
