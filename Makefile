@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint types tests udp bench clean
+.PHONY: demo test lint types tests conformance udp bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/openeo-udf-fusion demo
@@ -22,6 +22,10 @@ types: $(INSTALLED)
 
 tests: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# tests/conformance/README.md says what it asks; it needs the OpenAPI document and fails without it.
+conformance: $(INSTALLED)
+	$(BIN)/python -m pytest -m conformance tests/conformance
 
 udp: $(INSTALLED)
 	$(BIN)/openeo-udf-fusion udp write

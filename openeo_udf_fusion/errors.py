@@ -51,7 +51,7 @@ class InvalidParameter(FusionError, ValueError):
 class MissingParameter(FusionError, TypeError):
     """A required parameter was not given."""
 
-    code = "ProcessParameterMissing"
+    code = "ProcessParameterRequired"
     status = 400
 
 
@@ -151,6 +151,76 @@ class InvalidWeights(FusionError, ValueError):
     code = "ModelInvalid"
 
 
+class ExportFailed(FusionError, RuntimeError):
+    """An exported network does not say the same as the one that it was made from."""
+
+    code = "ModelInvalid"
+    status = 500
+
+
+# --- clusters
+
+
+class ClusterUnavailable(FusionError, ConnectionError):
+    """The scheduler does not answer; `began` tells whether workers had begun tiles of the run by then."""
+
+    code = "InfrastructureBusy"
+    status = 503
+    began: bool = False
+
+
+class NoWorkers(ClusterUnavailable):
+    """The scheduler has no worker that could take a tile, and had none for as long as a run waits."""
+
+
+class WorkersLost(FusionError, RuntimeError):
+    """A tile was given up because every worker that tried it died."""
+
+    code = "Internal"
+    status = 500
+
+
+class WorkerMismatch(FusionError, RuntimeError):
+    """A worker has another version of this package than the client, or does not see the same files."""
+
+    code = "Internal"
+    status = 500
+
+
+# --- archives for backends
+
+
+class UnavailableWheel(FusionError, LookupError):
+    """A distribution that an archive needs has no wheel for the target's Python, libc and processor."""
+
+    code = "WheelUnavailable"
+    status = 500
+
+
+class InvalidArchive(FusionError, ValueError):
+    """A file is not an archive that this package built, or its content is not what its manifest says."""
+
+    code = "ArchiveInvalid"
+    status = 500
+
+
+class SelfTestFailed(FusionError, RuntimeError):
+    """The self-test did not run, or computed another checksum than the model's own."""
+
+    code = "SelfTestFailed"
+    status = 500
+
+
+# --- another backend
+
+
+class BackendFailed(FusionError, ConnectionError):
+    """Another openEO backend cannot be reached, or does not do what it was asked."""
+
+    code = "BackendFailed"
+    status = 502
+
+
 # --- the server
 
 
@@ -229,6 +299,59 @@ class ReadOnlyProperty(FusionError, ValueError):
 
     code = "PropertyNotEditable"
     status = 400
+
+
+class UrlTooLong(FusionError, ValueError):
+    """The request's path and query are longer than the server takes."""
+
+    code = "UrlTooLong"
+    status = 414
+
+
+class HeadersTooLarge(FusionError, ValueError):
+    """The request's headers are larger than the server takes."""
+
+    code = "RequestHeadersTooLarge"
+    status = 431
+
+
+class RequestTimeout(FusionError, TimeoutError):
+    """The request's body did not come in time."""
+
+    code = "RequestTimeout"
+    status = 408
+
+
+class TooManyRequests(FusionError, RuntimeError):
+    """A user, or an address, asks for more at a time than the server grants; later it may."""
+
+    code = "TooManyRequests"
+    status = 429
+
+    def __init__(self, message: str, retry_after_s: int = 60) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StorageQuotaExceeded(FusionError, RuntimeError):
+    """The user has stored as much as the server grants."""
+
+    code = "StorageQuotaExceeded"
+    status = 400
+
+
+class AccountsUnreadable(FusionError, RuntimeError):
+    """The file of the accounts cannot be read, so nobody is let in."""
+
+    code = "InfrastructureMaintenance"
+    status = 503
+
+
+class ForbiddenNamespace(FusionError, PermissionError):
+    """A namespace is a location that this server does not read."""
+
+    code = "PermissionsInsufficient"
+    status = 403
 
 
 class UnknownFile(FusionError, LookupError):

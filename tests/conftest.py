@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from jsonschema import Draft7Validator
 
 from openeo_udf_fusion.sensors import FUSED_BANDS
+from tests.conformance import openapi
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CLOUDY_STATE, CLEAR_STATE = 1 | 1 << 10, 1 << 3
@@ -23,6 +25,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set OPENEO_UDF_FUSION_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def api_document() -> dict:
+    """The official OpenAPI document of the openEO API, which lies beside the conformance tests."""
+    return openapi.load()
+
+
+@pytest.fixture(scope="session")
+def process_of_the_api(api_document) -> Draft7Validator:
+    """What the openEO API's own document says of a process."""
+    schema = {"$ref": "#/components/schemas/process_graph_with_metadata"}
+    return Draft7Validator(schema | {"components": openapi.as_json_schema(api_document["components"])})
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ LAYERS = [
 ]
 MAY_TRAIN = {"training", "evaluation", "bench", "cli"}
 UDF_PATH = set(LAYERS[: LAYERS.index("udps")])
-UDF_NEEDS = {"numpy", "xarray", "pystac", "torch", "einops", "safetensors"}
+UDF_NEEDS = {"numpy", "xarray", "pystac", "torch", "einops", "safetensors", "onnxruntime"}
 SOURCES = sorted(file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*.py"))
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.collections import get_collection
 from openeo_udf_fusion.local.regions import tiles
 from openeo_udf_fusion.models import weights
-from openeo_udf_fusion.models.series import Precision
+from openeo_udf_fusion.models.series import Precision, RuntimeName
 from openeo_udf_fusion.processes import harmonize_modis_viirs as process
 from openeo_udf_fusion.sensors import FUSED_BANDS
 
@@ -40,6 +40,12 @@ LMBDA, ORDER = 100.0, 2
 """A usual strength and order of smoothing for daily reflectance; they do not change the time it takes."""
 
 Say = Callable[[str], None]
+WAYS: Mapping[str, tuple[Precision, RuntimeName]] = {
+    "float32": ("float32", "torch"),
+    "bfloat16": ("bfloat16", "torch"),
+    "onnx": ("float32", "onnx"),
+}
+"""The contestants of this package."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +55,22 @@ class Sizes:
     Attributes
     ----------
     threads
-        Cores that torch may use; whittaker-eilers has one.
+        Cores that torch, or onnxruntime, may use; whittaker-eilers has one.
     repeats
         Turns of each contestant.
     whittaker_pixels
         Pixels per turn of whittaker-eilers, the first of the cube.
     area_px
         Side of the smaller area whose memory is measured, twice that of the larger; None: neither.
+    onnx
+        Whether onnxruntime takes part too.
     """
 
     threads: int = 2
     repeats: int = 3
     whittaker_pixels: int = 512
     area_px: int | None = 128
+    onnx: bool = False
 
 
 def measure(sample: Path, sizes: Sizes, say: Say) -> Json:
@@ -82,11 +91,13 @@ def measure(sample: Path, sizes: Sizes, say: Say) -> Json:
         `pixel_years_per_s` and `pixel_years_per_s_bf16` of the process function on the sample in memory, a
         value a day with its sigma; `whittaker_pixel_years_per_s`; `overhead_fraction`, the share of time
         spent outside the model, and `overhead_cpu_fraction`; `peak_rss_mib` and `peak_rss_mib_4x_area` of a
-        run from files to a file in a process of its own; and the circumstances.
+        run from files to a file in a process of its own; with onnxruntime `pixel_years_per_s_onnx` and its
+        ratio to torch's, `onnx_to_torch`; and the circumstances.
     """
     torch.set_num_threads(sizes.threads)
     cube = read(sample)
-    results = measure_speed(cube, sizes, say)
+    with mock.patch.dict(os.environ, OMP_NUM_THREADS=str(sizes.threads)):  # as onnxruntime's threads know it
+        results = measure_speed(cube, sizes, say)
     if sizes.area_px is not None:
         results["peak_rss_mib"] = measure_memory(sample, sizes.area_px, sizes.threads, say)
         results["peak_rss_mib_4x_area"] = measure_memory(sample, 2 * sizes.area_px, sizes.threads, say)
@@ -131,19 +142,21 @@ class Turn:
 def measure_speed(cube: xr.DataArray, sizes: Sizes, say: Say) -> Json:
     """Let the process in both precisions and whittaker-eilers take turns; medians over the repeats."""
     pixels, rival_pixels = cube.sizes["y"] * cube.sizes["x"], whittaker_pixels(cube, sizes)
-    turns: dict[Precision, list[Turn]] = {"float32": [], "bfloat16": []}
+    ways = {name: way for name, way in WAYS.items() if name != "onnx" or sizes.onnx}
+    turns: dict[str, list[Turn]] = {name: [] for name in ways}
     rival_s: list[float] = []
-    for precision in turns:
-        take_turn(cube.isel(y=slice(0, 8)), precision)  # weights, threads and kernels get ready
+    for way in ways.values():
+        take_turn(cube.isel(y=slice(0, 8)), *way)  # weights, threads and kernels get ready
     for repeat in range(sizes.repeats):
-        for precision, own in turns.items():
-            own.append(take_turn(cube, precision))
+        for name, own in turns.items():
+            own.append(take_turn(cube, *ways[name]))
             rival_s.append(time_whittaker(cube, rival_pixels))
         speeds = [f"{name} {pixels / own[-1].wall_s:.0f}" for name, own in turns.items()]
         speeds.append(f"whittaker {rival_pixels / rival_s[-1]:.0f}")
         say(f"{repeat + 1}/{sizes.repeats}: pixel-years/s {', '.join(speeds)}")
     full, half = turns["float32"], turns["bfloat16"]
     return {
+        **(_beside_torch(pixels, turns["onnx"], full) if sizes.onnx else {}),
         "pixel_years_per_s": round(pixels / median(turn.wall_s for turn in full), 1),
         "pixel_years_per_s_bf16": round(pixels / median(turn.wall_s for turn in half), 1),
         "whittaker_pixel_years_per_s": round(rival_pixels / median(rival_s), 1),
@@ -154,9 +167,21 @@ def measure_speed(cube: xr.DataArray, sizes: Sizes, say: Say) -> Json:
     }
 
 
-def take_turn(cube: xr.DataArray, precision: Precision) -> Turn:
+def _beside_torch(pixels: int, own: list[Turn], torchs: list[Turn]) -> Json:
+    """Return what is said of onnxruntime: its speed, and the ratio of neighbouring turns."""
+    ratio = median(other.wall_s / turn.wall_s for turn, other in zip(own, torchs, strict=True))
+    return {
+        "pixel_years_per_s_onnx": round(pixels / median(turn.wall_s for turn in own), 1),
+        "pixel_years_per_cpu_s_onnx": round(pixels / median(turn.cpu_s for turn in own), 1),
+        "onnx_to_torch": round(ratio, 3),
+    }
+
+
+def take_turn(cube: xr.DataArray, precision: Precision, runtime: RuntimeName | None = None) -> Turn:
     """Run the public function on a cube in memory: a value a day, with sigma."""
-    with model_clock(precision) as in_model:
+    # A process takes the runtime that is there; which one is no parameter of it.
+    chosen = mock.patch.dict(weights.load.__kwdefaults__, runtime=runtime)
+    with chosen, model_clock(precision) as in_model:
         start_wall, start_cpu = time.perf_counter(), time.process_time()
         process.harmonize_modis_viirs(
             cube, temporal_extent=extent(cube), dates="P1D", uncertainty="sigma", precision=precision

@@ -12,9 +12,12 @@ from openeo_udf_fusion.jsontypes import Json
 ROWS: Mapping[str, str] = {
     "pixel_years_per_s": "pixel-years/s, float32",
     "pixel_years_per_s_bf16": "pixel-years/s, bfloat16",
+    "pixel_years_per_s_onnx": "pixel-years/s, onnxruntime, float32",
+    "onnx_to_torch": "times the speed of torch, onnxruntime",
     "whittaker_pixel_years_per_s": "pixel-years/s, whittaker-eilers, one thread",
     "pixel_years_per_cpu_s": "pixel-years per second of a core, float32",
     "pixel_years_per_cpu_s_bf16": "pixel-years per second of a core, bfloat16",
+    "pixel_years_per_cpu_s_onnx": "pixel-years per second of a core, onnxruntime, float32",
     "overhead_fraction": "share of time outside the model",
     "overhead_cpu_fraction": "share of the cores' time outside the model",
     "peak_rss_mib": "peak memory in MiB",
@@ -24,14 +27,25 @@ ROWS: Mapping[str, str] = {
     "series_per_cpu_s": "series per second of a core, {}",
     "method_series_per_s_one_thread": "series/s, {}, one thread, the method alone",
     "library_series_per_s": "series/s, whittaker-eilers, one thread",
+    "tiles_per_s": "tiles/s, {} worker(s) of one thread",
+    "efficiency": "tiles/s of two workers over twice those of one",
+    "worker_peak_rss_mib": "peak memory in MiB of the largest of {} worker(s)",
+    "planned_worker_rss_mib": "the same as the plan says",
+    "planned_to_peak_memory": "what the plan says over that peak, {} worker(s)",
+    "scheduler_peak_rss_mib": "peak memory in MiB of the scheduler",
+    "client_peak_rss_mib": "peak memory in MiB of the client",
 }
-"""Where a result is one number for each method, {} is the method."""
+"""Where a result is one number for each method or number of workers, {} is which."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command and its options."""
     parser = subparsers.add_parser("bench", help="measure speed and memory of a process", description=__doc__)
-    parser.add_argument("process", choices=["harmonize_modis_viirs", "fill_gaps"], help="which process")
+    parser.add_argument(
+        "process",
+        choices=["harmonize_modis_viirs", "fill_gaps", "scale_out"],
+        help="which process; scale_out runs tiles on one and two dask workers",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument(
         "--size", type=_positive, default=64, metavar="PX", help="side of the cube; default: 64"
@@ -53,12 +67,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="side of the area whose memory is measured, and that of 4 times as much; default: 128",
     )
     parser.add_argument(
+        "--onnx", action="store_true", help="let onnxruntime take turns too (harmonize_modis_viirs)"
+    )
+    parser.add_argument(
+        "--slice",
+        type=_positive,
+        default=640,
+        metavar="PX",
+        help="scale_out: side of the part of the scene that is run for real; default: 640",
+    )
+    parser.add_argument(
         "--skip-memory", action="store_true", help="measure speed alone, as fill_gaps always does"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure a process on a generated year of both sensors."""
+    if args.process == "scale_out":
+        return _print(_scale_out(args), args)
     from openeo_udf_fusion.demo.sample import write_sample
 
     with TemporaryDirectory(prefix="openeo_udf_fusion_sample_") as folder:
@@ -66,15 +92,26 @@ def run(args: argparse.Namespace) -> int:
         write_sample(Path(folder), size_px=args.size)
         measure = {"harmonize_modis_viirs": _harmonize_modis_viirs, "fill_gaps": _fill_gaps}[args.process]
         results = measure(Path(folder), args)
+    return _print(results, args)
+
+
+def _print(results: Json, args: argparse.Namespace) -> int:
     print(json.dumps(results) if args.json else table(results))
     return 0
+
+
+def _scale_out(args: argparse.Namespace) -> Json:
+    from openeo_udf_fusion.bench import scale_out as bench
+
+    with TemporaryDirectory(prefix="openeo_udf_fusion_scene_") as folder:
+        return bench.measure(Path(folder), bench.Sizes(slice_px=args.slice), _say)
 
 
 def _harmonize_modis_viirs(sample: Path, args: argparse.Namespace) -> Json:
     from openeo_udf_fusion.bench import harmonize_modis_viirs as bench
 
     area_px = None if args.skip_memory else args.area
-    sizes = bench.Sizes(args.threads, args.repeats, args.whittaker_pixels, area_px)
+    sizes = bench.Sizes(args.threads, args.repeats, args.whittaker_pixels, area_px, args.onnx)
     return bench.measure(sample, sizes, _say)
 
 

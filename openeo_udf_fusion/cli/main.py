@@ -10,7 +10,13 @@ from types import ModuleType
 from openeo_udf_fusion import __version__, cli
 from openeo_udf_fusion.errors import FusionError
 
-_EXTRAS = {"train": "local,train", "evaluate": "local,train", "bench": "local,bench"}
+_EXTRAS = {
+    "train": "local,train",
+    "evaluate": "local,train",
+    "bench": "local,bench",
+    "udp": "publish",
+    "weights": "export",
+}
 """What a command's imports need where it is not the extra `local`."""
 
 

@@ -3,12 +3,37 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from openeo_udf_fusion.errors import InvalidParameter, UnknownParameter, UnknownProcess
+from openeo_udf_fusion.cli import workers
+from openeo_udf_fusion.errors import (
+    Cancelled,
+    ClusterUnavailable,
+    CorruptWeights,
+    FusionError,
+    InvalidParameter,
+    StorageFailed,
+    UnknownParameter,
+    UnknownProcess,
+    UnmetRequirement,
+    WorkerMismatch,
+    WorkersLost,
+)
 from openeo_udf_fusion.jsontypes import Json, JsonValue
+
+if TYPE_CHECKING:
+    from openeo_udf_fusion.local.executor import Workspace
+
+MAY_SUCCEED = (
+    *(Cancelled, ClusterUnavailable, CorruptWeights, StorageFailed),
+    *(UnmetRequirement, WorkerMismatch, WorkersLost),
+)
+"""What says nothing against a run: the same run may end well when machines and disks do. After any other
+deliberate error the graph or its data have to change, and with them its tiles."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,15 +63,32 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object: the files and their metadata"
     )
+    workers.add_options(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep finished tiles in .OUT.tiles until the result is complete, and go on with those that the "
+        "same run has left there; with --workers or --scheduler a run leaves them anyway where it was "
+        "interrupted, or lost its workers, scheduler or disk",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="run nothing; print how many tiles, how much memory, disk and time it would take",
+    )
+    parser.add_argument(
+        "--pixels-per-s",
+        type=float,
+        metavar="SPEED",
+        help="for --dry-run: the speed of a worker; default: that of this machine, measured on a few chunks",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the process and write its result."""
+    """Run the process and write its result, or plan to."""
     from openeo_udf_fusion import udps
-    from openeo_udf_fusion.local import executor
+    from openeo_udf_fusion.local.executor import Workspace
     from openeo_udf_fusion.local.fetch import read_process
-    from openeo_udf_fusion.local.formats import format_of
-    from openeo_udf_fusion.local.progress_bar import ProgressBar
 
     shipped = udps.definitions(udps.EMBEDDED)
     definition = _definition(args.process, shipped, read_process)
@@ -55,16 +97,46 @@ def run(args: argparse.Namespace) -> int:
     def find(name: str, namespace: str | None) -> Json | None:
         return known.get(name) if namespace in (None, "backend") else None
 
-    workspace = executor.Workspace(args.data, find, read_process)
+    workspace = Workspace(args.data, find, read_process)
     graph = call(definition, parse_parameters(args.parameters))
-    with ProgressBar() as bar:
+    return (_plan if args.dry_run else _execute)({"process_graph": graph}, workspace, args)
+
+
+def _plan(process: Json, workspace: "Workspace", args: argparse.Namespace) -> int:
+    from openeo_udf_fusion.local.formats import format_of
+    from openeo_udf_fusion.local.plan import plan, summary
+
+    with workers.reached(args) as cluster:
+        found = plan(
+            process,
+            workspace,
+            format=format_of(args.output),
+            tile_px=args.tile_px,
+            workers=args.workers,
+            cluster=cluster,
+            pixels_per_s=args.pixels_per_s,
+        )
+    print(json.dumps(found) if args.json else summary(found))
+    return 0
+
+
+def _execute(process: Json, workspace: "Workspace", args: argparse.Namespace) -> int:
+    from openeo_udf_fusion.local import executor
+    from openeo_udf_fusion.local.formats import format_of
+    from openeo_udf_fusion.local.progress_bar import ProgressBar
+
+    kind = format_of(args.output)
+    with _kept_tiles(args) as tiles, workers.opened(args) as cluster, ProgressBar() as bar:
         result = executor.run(
-            {"process_graph": graph},
+            process,
             workspace,
             args.output,
-            format=format_of(args.output),
+            format=kind,
             progress=bar.update,
             log=bar.log,
+            tiles=tiles,
+            tile_px=args.tile_px,
+            cluster=cluster,
         )
     if args.json:
         print(json.dumps({"files": [str(file) for file in result.files], **result.metadata}, default=str))
@@ -72,6 +144,29 @@ def run(args: argparse.Namespace) -> int:
         for file in result.files:
             print(f"wrote {file}", file=sys.stderr)
     return 0
+
+
+@contextmanager
+def _kept_tiles(args: argparse.Namespace) -> Iterator[Path | None]:
+    """The folder for finished tiles: gone when the result is there, or cannot be had; else it stays."""
+    from openeo_udf_fusion.local.tile_folder import TileFolder
+
+    if not (args.resume or args.workers or args.scheduler):
+        yield None
+        return
+    folder = args.output.with_name(f".{args.output.name}.tiles")
+    kept = TileFolder(folder)
+    if not args.resume:
+        kept.forget()
+    try:
+        yield folder
+    except BaseException as error:
+        if isinstance(error, FusionError) and not isinstance(error, MAY_SUCCEED) and not args.resume:
+            kept.forget()
+        elif count := kept.count():
+            print(f"{count} finished tiles are kept in {folder}; --resume goes on with them", file=sys.stderr)
+        raise
+    kept.forget()
 
 
 def parse_parameters(given: Sequence[str]) -> Json:

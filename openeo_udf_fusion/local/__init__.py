@@ -1,6 +1,6 @@
 """The local executor: runs process graphs on files as a production backend would."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,8 @@ def backend(
     user: str | None = None,
     password: str | None = None,
     state: Path | str | None = None,
+    namespaces: Sequence[str] = (),
+    private_namespaces: Sequence[str] = (),
 ) -> Iterator[str]:
     """Run an openEO server on the folder `data` for as long as the context lasts; yields its URL.
 
@@ -25,5 +27,13 @@ def backend(
     """
     from openeo_udf_fusion.local.server.serving import backend as run_backend
 
-    with run_backend(data, port=port, user=user, password=password, state=state) as url:
+    with run_backend(
+        data,
+        port=port,
+        user=user,
+        password=password,
+        state=state,
+        namespaces=namespaces,
+        private_namespaces=private_namespaces,
+    ) as url:
         yield url

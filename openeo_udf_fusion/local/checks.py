@@ -25,7 +25,13 @@ def check_process(process: Json, workspace: "Workspace") -> list[FusionError]:
     pixel is read.
     """
     try:
-        graph = inline(process, workspace.definitions, workspace.fetch, allow_unresolved=True)
+        graph = inline(
+            process,
+            workspace.definitions,
+            workspace.fetch,
+            allow_unresolved=True,
+            limits=workspace.limits,
+        )
     except FusionError as error:
         return [error]
     errors = argument_errors(graph)

@@ -33,6 +33,7 @@ from openeo_udf_fusion.local.readers.dates import as_dates, in_interval
 from openeo_udf_fusion.local.readers.folders import (
     OVERRIDE,
     confined,
+    confined_store,
     is_geotiff,
     is_inside,
     is_source,
@@ -93,6 +94,12 @@ class Collection:
     def bands(self) -> list[str]:
         """The labels of all bands. Raises as `metadata` does."""
         return list(self._index().bands)
+
+    def files(self) -> list[Path]:
+        """The files and Zarr stores that it is made of, sorted. Raises as `metadata` does."""
+        listed = {Path(name) for name, _, _ in _stamp(self.path, self.root)}
+        read = {placed.layer.file for group in self._index().bands.values() for placed in group}
+        return sorted(listed | read)
 
     def open(
         self,
@@ -238,6 +245,8 @@ def _index(path: Path, root: Path, stamp: tuple[tuple[str, int, int], ...]) -> I
     date = None if override.date is None else as_dates([override.date], f"{path.name}/{OVERRIDE}: date")[0]
     context = Context(path, override, date=date)
     files = [Path(name) for name, _, _ in stamp]
+    for store in filter(is_zarr, files):
+        confined_store(store, root)
     documents = [file for file in files if file.is_file() and stac_kind(file)]
     layers = stac_layers(documents, context, root) if documents else []
     if not layers:

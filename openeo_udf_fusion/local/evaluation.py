@@ -18,6 +18,7 @@ from openeo_pg_parser_networkx.pg_schema import ParameterReference, PGEdgeType
 
 from openeo_udf_fusion.errors import FusionError, InvalidParameter, MissingParameter
 from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.value_limits import require_affordable
 
 Value = Any
 """What flows between nodes: an xarray.DataArray, an array, a number, a string."""
@@ -188,6 +189,7 @@ def call(
 ) -> Value:
     """Run one standard process; what goes wrong inside names the process."""
     try:
+        require_affordable(process_id, arguments)
         with np.errstate(divide="ignore", invalid="ignore"):  # missing values are the rule
             return implementations[process_id](**{**(special or {}), **arguments})
     except (FusionError, MemoryError):

@@ -1,4 +1,7 @@
-"""Process definitions from elsewhere: over HTTP for everybody, from files for the machine's own user."""
+"""Process definitions from elsewhere, over HTTP and from files, for the machine's own user.
+
+What users of a server name goes by way of `server.namespaces`, which reads only what its operator allows.
+"""
 
 import json
 import time
@@ -32,18 +35,16 @@ def fetch_json(url: str, *, max_bytes: int = MAX_BYTES, timeout_s: float = TIMEO
         raise UnknownProcess(f"a namespace is an http or https URL, 'user' or 'backend', got {url[:200]!r}")
     try:
         with _opener().open(url, timeout=timeout_s) as response:
-            text = _read(response, max_bytes + 1, time.monotonic() + timeout_s)
+            text = read_limited(response, url, max_bytes, time.monotonic() + timeout_s)
     except urllib.error.HTTPError as error:
         raise UnknownProcess(
             f"{url} cannot be read: its server answered {error.code} {error.reason}"
         ) from None
     except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, InvalidGraph):
+            raise
         raise UnknownProcess(f"{url} cannot be read: {error}") from None
-    if len(text) > max_bytes:
-        raise InvalidGraph(
-            f"{url} is larger than the {max_bytes} bytes that are read of a process definition"
-        )
-    return _parse(text, url)
+    return parse_definition(text, url)
 
 
 def read_process(location: str) -> Json:
@@ -57,7 +58,7 @@ def read_process(location: str) -> Json:
     if urlsplit(location).scheme.lower() in ("http", "https"):
         return fetch_json(location)
     try:
-        return _parse(Path(location).read_bytes(), location)
+        return parse_definition(Path(location).read_bytes(), location)
     except OSError as error:
         raise UnknownProcess(f"{location} cannot be read: {error.strerror or error}") from None
 
@@ -78,16 +79,30 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _read(response: HTTPResponse, most_bytes: int, deadline: float) -> bytes:
+def read_limited(response: HTTPResponse, location: str, max_bytes: int, deadline: float) -> bytes:
+    """The body of a response.
+
+    Raises
+    ------
+    InvalidGraph
+        It is larger than `max_bytes`.
+    TimeoutError
+        It has not come by `deadline`, a time of `time.monotonic`.
+    """
     text = b""
-    while len(text) < most_bytes and (chunk := response.read1(min(65_536, most_bytes - len(text)))):
+    while len(text) <= max_bytes and (chunk := response.read1(min(65_536, max_bytes + 1 - len(text)))):
         if time.monotonic() > deadline:
             raise TimeoutError("it takes too long")
         text += chunk
+    if len(text) > max_bytes:
+        raise InvalidGraph(
+            f"{location} is larger than the {max_bytes} bytes that are read of a process definition"
+        )
     return text
 
 
-def _parse(text: bytes, location: str) -> Json:
+def parse_definition(text: bytes, location: str) -> Json:
+    """The JSON object that a definition is; InvalidGraph when it is something else."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -247,7 +247,15 @@ class Writer:
         StorageFailed
             The disk is full, say.
         """
-        values = self._template.tile_values(cube_tile, y, x)
+        self.write_values(self._template.tile_values(cube_tile, y, x), y, x)
+
+    def write_values(self, values: NDArray[np.float32], y: slice, x: slice) -> None:
+        """Stores the values of a tile as `Template.tile_values` gives them.
+
+        Raises
+        ------
+        StorageFailed
+        """
         with storing(self._path):
             self._sink.store(values, y, x)
 

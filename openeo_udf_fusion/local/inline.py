@@ -7,9 +7,12 @@ Everything happens in the JSON, before any parser sees it: the parser knows no d
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 
 from openeo_udf_fusion.errors import ForbiddenPath, InvalidGraph, MissingParameter
 from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.graph_limits import Budget, GraphLimits
 from openeo_udf_fusion.local.standard.specifications import (
     callback_parameters,
     check_arguments,
@@ -21,9 +24,6 @@ from openeo_udf_fusion.local.standard.specifications import (
 
 Definitions = Callable[[str, str | None], Json | None]
 Fetch = Callable[[str], Json]
-
-MAX_NODES = 10_000
-"""Processes that use each other twice double the nodes at every level; ours have a few dozen."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def inline(
     *,
     arguments: Json | None = None,
     allow_unresolved: bool = False,
+    limits: GraphLimits | None = None,
 ) -> Json:
     """Expand every user-defined process and substitute every parameter.
 
@@ -61,6 +62,8 @@ def inline(
         values for `process`'s own parameters.
     allow_unresolved
         leave references to parameters without value in place, instead of raising.
+    limits
+        how large the result may grow.
 
     Returns
     -------
@@ -71,14 +74,15 @@ def inline(
     Raises
     ------
     InvalidGraph
-        broken structure, processes that use themselves, or more than `MAX_NODES` nodes.
+        broken structure, processes that use themselves, or more of anything than `limits` grant.
     UnknownProcess, UnknownParameter, MissingParameter
         with the names that are known.
     """
     graph = graph_of(process)
     values = _bind("the process", parameters_of(process), arguments or {}, allow_unresolved)
     scope = _Scope(values, lenient=allow_unresolved)
-    return _Inliner(definitions, fetch).expand(graph, scope, (), used=set(graph))
+    inliner = _Inliner(definitions, fetch, Budget(limits or GraphLimits()))
+    return inliner.expand(graph, scope, (), used=set(graph), depth=1)
 
 
 def graph_of(process: Json) -> Json:
@@ -152,16 +156,11 @@ def references(value: JsonValue) -> list[str]:
 
 def in_order(graph: Json) -> list[str]:
     """Names of the nodes, each after the nodes it refers to; InvalidGraph where they form a cycle."""
-    waiting = {name: set(references(node.get("arguments", {}))) for name, node in graph.items()}
-    ordered: list[str] = []
-    while waiting:
-        ready = [name for name, needed in waiting.items() if needed.isdisjoint(waiting)]
-        if not ready:
-            raise InvalidGraph(f"nodes refer to each other in a cycle: {', '.join(sorted(waiting))}")
-        ordered += ready
-        for name in ready:
-            del waiting[name]
-    return ordered
+    needed = {name: references(node.get("arguments", {})) for name, node in graph.items()}
+    try:
+        return list(TopologicalSorter(needed).static_order())
+    except CycleError as error:
+        raise InvalidGraph(f"nodes refer to each other in a cycle: {', '.join(error.args[1])}") from None
 
 
 def needed_nodes(graph: Json) -> Json:
@@ -190,38 +189,36 @@ def _bind(name: str, declared: list[Json], arguments: Json, allow_unresolved: bo
 
 
 class _Inliner:
-    def __init__(self, definitions: Definitions, fetch: Fetch | None) -> None:
-        self.definitions = definitions
+    def __init__(self, definitions: Definitions, fetch: Fetch | None, budget: Budget) -> None:
+        # A process that is used a thousand times is looked up, and checked, once.
+        self.define = cache(definitions)
         self.fetch = fetch
-        self.nodes = 0
+        self.budget = budget
+        self.fetched: dict[str, Json] = {}
 
-    def expand(self, graph: Json, scope: _Scope, trail: tuple[str, ...], used: set[str]) -> Json:
+    def expand(self, graph: Json, scope: _Scope, trail: tuple[str, ...], used: set[str], depth: int) -> Json:
         """Return `graph` with values for parameters and nodes for user-defined processes.
 
-        `used` holds the node names of this level; callbacks have a level of their own.
+        `used` holds the node names of this level, `depth` is how deep in the whole it lies; callbacks have a
+        level of their own.
         """
-        self.nodes += len(graph)
-        if self.nodes > MAX_NODES:
-            within = f" (in {' -> '.join(trail[-5:])})" if trail else ""
-            raise InvalidGraph(
-                f"the graph has more than {MAX_NODES} nodes with all processes that it uses{within}; "
-                "refer to the node of a result instead of calling a process for it again"
-            )
+        self.budget.take_nodes(graph, trail)
         expanded: Json = {}
         for name, node in graph.items():
             definition = self._definition(node, trail)
             declared = _declared_parameters(node, definition)
             arguments = {
-                key: self._substitute(value, scope, trail, callback_parameters(declared, key))
+                key: self._substitute(value, scope, trail, callback_parameters(declared, key), depth + 3)
                 for key, value in node.get("arguments", {}).items()
             }
             if definition is None:
+                self.budget.require_udf(arguments.get("udf") if node["process_id"] == "run_udf" else None)
                 kept = {key: value for key, value in node.items() if key != "namespace"}
                 expanded[name] = {**kept, "arguments": arguments}
                 continue
             values = _bind(node["process_id"], declared, arguments, allow_unresolved=False)
             inner = _renamed(graph_of(definition), name, used, is_result=bool(node.get("result")))
-            expanded |= self.expand(inner, _Scope(values), (*trail, _call(node)), used)
+            expanded |= self.expand(inner, _Scope(values), (*trail, _call(node)), used, depth)
         return expanded
 
     def _definition(self, node: Json, trail: tuple[str, ...]) -> Json | None:
@@ -230,7 +227,7 @@ class _Inliner:
         if namespace and _is_location(namespace):
             definition: Json | None = self._fetched(process_id, namespace)
         else:
-            definition = self.definitions(process_id, namespace)
+            definition = self.define(process_id, namespace)
         if definition is None:
             if is_standard(process_id) and namespace in (None, "", "backend"):
                 return None
@@ -244,7 +241,11 @@ class _Inliner:
             raise ForbiddenPath(
                 f"namespace {location!r} of process {process_id!r}: this backend fetches nothing"
             )
-        found = self.fetch(location)
+        if location not in self.fetched:
+            self.budget.require_locations(len(self.fetched) + 1)
+            self.fetched[location] = self.fetch(location)
+            self.budget.require_shallow(self.fetched[location], location)
+        found = self.fetched[location]
         offered: list[Json] = found.get("processes", []) if "process_graph" not in found else [found]
         for definition in offered:
             if definition.get("id", process_id) == process_id and definition.get("process_graph"):
@@ -252,34 +253,44 @@ class _Inliner:
         raise unknown_process(process_id, location, known=[str(each.get("id")) for each in offered])
 
     def _substitute(
-        self, value: JsonValue, scope: _Scope, trail: tuple[str, ...], callback_names: frozenset[str]
+        self,
+        value: JsonValue,
+        scope: _Scope,
+        trail: tuple[str, ...],
+        callback_names: frozenset[str],
+        depth: int,
     ) -> JsonValue:
+        self.budget.take_value(depth)
         if isinstance(value, list):
-            return [self._substitute(item, scope, trail, callback_names) for item in value]
+            return [self._substitute(item, scope, trail, callback_names, depth + 1) for item in value]
         if not isinstance(value, dict):
             return value
         if "from_parameter" in value:
-            return _resolved(value, scope)
+            meant = _meant(value, scope)
+            self.budget.take_copy(meant, depth)
+            return copy.deepcopy(meant)
         if is_callback(value):
-            graph = graph_of(value)
-            return {
-                "process_graph": self.expand(graph, scope.within_callback(callback_names), trail, set(graph))
-            }
-        return {key: self._substitute(item, scope, trail, callback_names) for key, item in value.items()}
+            graph, within = graph_of(value), scope.within_callback(callback_names)
+            return {"process_graph": self.expand(graph, within, trail, set(graph), depth + 1)}
+        return {
+            key: self._substitute(item, scope, trail, callback_names, depth + 1)
+            for key, item in value.items()
+        }
 
 
 def _declared_parameters(node: Json, definition: Json | None) -> list[Json]:
     return parameters_of(specifications()[node["process_id"]] if definition is None else definition)
 
 
-def _resolved(reference: Json, scope: _Scope) -> JsonValue:
+def _meant(reference: Json, scope: _Scope) -> JsonValue:
+    """The value of a reference to a parameter, or the reference where it stays one."""
     name = reference["from_parameter"]
     if not isinstance(name, str):
         raise InvalidGraph(f"'from_parameter' must be the name of a parameter, got {name!r}")
     if name in scope.shadowed:
         return reference
     if name in scope.values:
-        return copy.deepcopy(scope.values[name])
+        return scope.values[name]
     if scope.lenient:
         return reference
     known = ", ".join(sorted(scope.values)) or "none"

@@ -15,6 +15,7 @@ from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.local.geometry import grid_of, placed
 from openeo_udf_fusion.local.grids import Grid, parse_crs
 from openeo_udf_fusion.local.regions import Box, whole
+from openeo_udf_fusion.local.value_limits import require_raster, require_raster_at_once
 
 EXACT = ("near", "bilinear")
 METHODS = (*EXACT, "cubic", "cubicspline", "lanczos", "average", "mode", "max", "min", "med", "q1", "q3")
@@ -47,6 +48,7 @@ def resample_spatial(
     target = resampled_grid(grid_of(data), resolution, projection, align)
     if method in EXACT:
         return onto(data, target, method)
+    require_raster_at_once(*target.shape)
     frame = placed(xr.DataArray(np.zeros(target.shape, np.float32), dims=("y", "x")), target)
     return resample_cube_spatial(data, frame, method)
 
@@ -64,6 +66,7 @@ def resampled_grid(grid: Grid, resolution: Any, projection: Any, align: str = "u
         transformer = Transformer.from_crs(grid.crs, crs, always_xy=True)
         west, south, east, north = transformer.transform_bounds(west, south, east, north, densify_pts=21)
     width, height = width or grid.resolution[0], height or grid.resolution[1]
+    require_raster((north - south) / height, (east - west) / width)
     columns, rows = _count(east - west, width), _count(north - south, height)
     if "right" in align:
         west = east - columns * width
@@ -76,6 +79,7 @@ def resampled_grid(grid: Grid, resolution: Any, projection: Any, align: str = "u
 
 def onto(data: xr.DataArray, target: Grid, method: str) -> xr.DataArray:
     """Values of `data` at the pixel centres of `target`; NaN outside of its pixels."""
+    require_raster_at_once(*target.shape)
     source = grid_of(data)
     rows, columns = positions(source, target)
     take = _nearest if method == "near" else _bilinear
@@ -186,7 +190,7 @@ def _check(method: str) -> None:
 
 def _sizes(resolution: Any) -> tuple[float, float]:  # noqa: ANN401
     pair = resolution if isinstance(resolution, list | tuple) else (resolution, resolution)
-    if len(pair) != 2 or any(size is None or size < 0 for size in pair):
+    if len(pair) != 2 or any(not isinstance(size, int | float) or size < 0 for size in pair):
         raise InvalidParameter(f"resample_spatial: the resolution is one size or two, not {resolution!r}")
     return float(pair[0]), float(pair[1])
 

@@ -13,6 +13,7 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.collections import Collection, get_collection
 from openeo_udf_fusion.local.geometry import bounding_box, grid_of, mask_polygon, placed
 from openeo_udf_fusion.local.grids import Grid
+from openeo_udf_fusion.local.hdf5 import HDF5
 from openeo_udf_fusion.local.readers.stac import local_path
 from openeo_udf_fusion.local.regions import Box, cut
 
@@ -67,7 +68,8 @@ def open_source(node: Json, data: Path, warn: Callable[[str], None]) -> Source:
     UnknownCollection, MissingBands, NoDataAvailable, InvalidParameter, ForbiddenPath
         as `Collection.open` does.
     """
-    netCDF4.set_chunk_cache(_CHUNK_CACHE_BYTES)  # of files that are opened from now on
+    with HDF5:
+        netCDF4.set_chunk_cache(_CHUNK_CACHE_BYTES)  # of files that are opened from now on
     arguments = node["arguments"]
     collection = find(node, data)
     if arguments.get("properties"):

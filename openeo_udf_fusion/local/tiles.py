@@ -2,14 +2,15 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from itertools import islice
 from math import lcm
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from openeo_udf_fusion.local.locality import Survey
-from openeo_udf_fusion.local.regions import Box
 
 T = TypeVar("T")
+Item = TypeVar("Item")
+Result_co = TypeVar("Result_co", covariant=True)
 
 TILE_PX = 256
 """Side of a tile where nothing asks for another one."""
@@ -18,7 +19,24 @@ TILE_BYTES = 64 * 2**20
 MINIMAL_TILE_PX = 32
 
 
-def tile_size(survey: Survey, bytes_per_pixel: int) -> tuple[int, int]:
+class Promise(Protocol[Result_co]):
+    """What comes of a tile that was submitted."""
+
+    def result(self) -> Result_co:
+        """Wait for it; raises what went wrong."""
+
+    def cancel(self) -> object:
+        """Drop it, if it has not begun."""
+
+
+class Pool(Protocol):
+    """Computes tiles: an executor of concurrent.futures, or the workers of a cluster."""
+
+    def submit(self, function: Callable[[Item], T], item: Item, /) -> Promise[T]:
+        """Begin with one item."""
+
+
+def tile_size(survey: Survey, bytes_per_pixel: int, side_px: int | None = None) -> tuple[int, int]:
     """Rows and columns of a tile: whole chunks of every UDF, and input that fits into memory.
 
     Parameters
@@ -27,13 +45,15 @@ def tile_size(survey: Survey, bytes_per_pixel: int) -> tuple[int, int]:
         tells the sizes that UDFs ask for.
     bytes_per_pixel
         of all sources together, per pixel of the result.
+    side_px
+        the largest side wanted; chunks of UDFs are not cut for it. Default: `TILE_PX`.
     """
     sizes = [
         (call.size_px, survey.ratios.get(name, 1))
         for name, call in survey.calls.items()
         if call.size_px is not None and name in survey.order
     ]
-    wanted = min(TILE_PX, max(MINIMAL_TILE_PX, int((TILE_BYTES / max(1, bytes_per_pixel)) ** 0.5)))
+    wanted = min(side_px or TILE_PX, max(MINIMAL_TILE_PX, int((TILE_BYTES / max(1, bytes_per_pixel)) ** 0.5)))
     steps = [
         lcm(*(max(1, int(size[axis] * ratio)) for size, ratio in sizes)) if sizes else 1 for axis in (0, 1)
     ]
@@ -43,23 +63,31 @@ def tile_size(survey: Survey, bytes_per_pixel: int) -> tuple[int, int]:
 
 
 def ahead(
-    pool: Executor, function: Callable[[Box], T], items: Sequence[Box], limit: int
-) -> Iterator[tuple[Box, T]]:
-    """Results in the order of `items`, with at most `limit` of them computed or waiting to be taken.
+    pool: Pool, function: Callable[[Item], T], items: Sequence[Item], limit: Callable[[], int]
+) -> Iterator[tuple[Item, T]]:
+    """Results in the order of `items`, with at most `limit()` of them computed or waiting to be taken.
 
-    `pool` is any executor of concurrent.futures; `distributed.Client.get_executor()` is one, too.
+    The first are submitted at once, before anything is taken. The limit is asked for whenever one was taken:
+    what computes tiles may grow meanwhile.
     """
-    waiting: deque[tuple[Box, Future[T]]] = deque()
     rest = iter(items)
+    waiting = deque((item, pool.submit(function, item)) for item in islice(rest, limit()))
+    return _taken(pool, function, rest, waiting, limit)
+
+
+def _taken(
+    pool: Pool,
+    function: Callable[[Item], T],
+    rest: Iterator[Item],
+    waiting: deque[tuple[Item, Promise[T]]],
+    limit: Callable[[], int],
+) -> Iterator[tuple[Item, T]]:
     try:
-        for item in rest:
-            waiting.append((item, pool.submit(function, item)))
-            if len(waiting) >= limit:
-                done, future = waiting.popleft()
-                yield done, future.result()
         while waiting:
-            done, future = waiting.popleft()
-            yield done, future.result()
+            done, promise = waiting.popleft()
+            yield done, promise.result()
+            room = max(0, limit() - len(waiting))
+            waiting.extend((item, pool.submit(function, item)) for item in islice(rest, room))
     finally:
-        for _, future in waiting:
-            future.cancel()
+        for _, promise in waiting:
+            promise.cancel()

@@ -11,6 +11,7 @@ from openeo_udf_fusion.errors import UnsupportedFormat
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.readers.dates import iso
 from openeo_udf_fusion.local.standard.zonal import GEOMETRY
+from openeo_udf_fusion.local.writers.netcdf import write_dataset
 from openeo_udf_fusion.local.writers.storage import discard, publish, storing, temporary_beside
 from openeo_udf_fusion.local.writers.template import SINGLE_BAND
 
@@ -41,7 +42,7 @@ def write(cube: xr.DataArray, path: Path, format: str) -> list[Path]:
             if format == "Parquet":
                 pq.write_table(table_of(dataset), temporary, compression="zstd")
             else:
-                dataset.to_netcdf(temporary, engine="netcdf4")
+                write_dataset(dataset, temporary)
             publish({temporary: path})
     finally:
         discard(temporary)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, Grid
+from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, Grid, holds, neighbours
 
 NEIGHBOURHOOD_DAYS = 34
 """Two steps of a 16-day composite, and two days to spare."""
@@ -22,6 +22,9 @@ LONGEST_DAYS = 400
 OBSERVED, TRANSLATED, BRIDGED, BEYOND = 0, 1, 2, 2 + LONGEST_DAYS + 1
 """Where each kind's rows begin in a table: bridged and beyond have one per day, from 0."""
 ROWS = BEYOND + LONGEST_DAYS + 1
+RAMP = 0.05
+"""Distrust grows from none at strangeness 1 to all at 1 + RAMP: a step would tear apart what two runtimes say
+of one pixel, since their strangenesses differ by rounding."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,13 @@ class Calibration:
         )
 
     def apply(
-        self, estimate: Estimate, own: Grid, query: Tensor, strange: Tensor, target: str
+        self, estimate: Estimate, own: Grid, query: Tensor, strangeness: Tensor, target: str
     ) -> tuple[Tensor, Tensor]:
         """Return location and sigma (p, q, b) of which the tables approve.
 
-        `own` are the target's observations and `query` (q,) the positions asked for; `strange` (p,) tells
-        which pixels are unlike the training's: of those the base alone counts, and what the network would
-        have made of it adds to the spread.
+        `own` are the target's observations and `query` (q,) the positions asked for. The more a pixel's
+        `strangeness` (p,) is beyond the training's, see `distrust`, the more of the base counts instead, at
+        last it alone; what the network would have made of it adds to the spread by the same share.
         """
         share, inflation = self.share[target], self.inflation[target]
         bands = torch.arange(share.shape[1], device=query.device)
@@ -87,10 +90,10 @@ class Calibration:
         correction = estimate.location - estimate.base
         location = estimate.base + share.flatten()[cell] * correction
         sigma = estimate.sigma * inflation.flatten()[cell]
-        if bool(strange.any()):
-            stranger = strange[:, None, None]
-            location = torch.where(stranger, estimate.base, location)
-            sigma = torch.where(stranger, torch.hypot(sigma, correction), sigma)
+        if not holds((strangeness <= 1).all()):
+            doubt = distrust(strangeness)[:, None, None]
+            location = torch.lerp(location, estimate.base, doubt)
+            sigma = (sigma.square() + (doubt * correction).square()).sqrt()
         return location, torch.maximum(sigma, self.floor[target] * restlessness(own))
 
     def strangeness(self, centres: Mapping[str, Tensor], known: Tensor) -> Tensor:
@@ -101,16 +104,20 @@ class Calibration:
         """
         away = torch.where(known, looks(centres) - self.centre, 0.0)
         pull = away @ self.precision
-        if not bool(known.all()):
+        if not holds(known.all()):
             # What is not known takes the values that make the distance least.
             unknown = ~known
             block = self.precision * (unknown[:, :, None] & unknown[:, None, :])
             block = block + torch.diag_embed(known.to(block))
-            free = torch.linalg.solve(block, torch.where(unknown, -pull, 0.0))
-            away = away + free
+            away = away + solve(block, torch.where(unknown, -pull, 0.0))
             pull = away @ self.precision
         distance = (away * pull).sum(-1).clamp(min=0) / known.sum(-1).clamp(min=1)
         return distance.sqrt() / self.limit
+
+
+def distrust(strangeness: Tensor) -> Tensor:
+    """How little the network counts, 0-1, for a pixel so strange; continuous, see `RAMP`."""
+    return ((strangeness - 1) / RAMP).clamp(0, 1)
 
 
 def restlessness(series: Grid) -> Tensor:
@@ -120,14 +127,28 @@ def restlessness(series: Grid) -> Tensor:
     """
     days = series.values.shape[1]
     day = torch.arange(days, device=series.values.device)[:, None]
-    before = torch.where(series.valid, day, -1).cummax(1).values[:, :-2]
-    after = torch.where(series.valid, day, days).flip(1).cummin(1).values.flip(1)[:, 2:]
+    before, after = neighbours(series.valid)
+    before, after = before[:, :-2], after[:, 2:]
     usable = series.valid[:, 1:-1] & (before >= 0) & (after < days) & (after - before <= NEIGHBOURHOOD_DAYS)
     start = series.values.gather(1, before.clamp(min=0))
     end = series.values.gather(1, after.clamp(max=days - 1))
     fraction = (day[1:-1] - before) / (after - before)
     off = (series.values[:, 1:-1] - torch.lerp(start, end, fraction)).abs()
     return torch.where(usable, off, 0.0).sum(1, keepdim=True) / usable.sum(1, keepdim=True).clamp(min=1)
+
+
+def solve(matrix: Tensor, right: Tensor) -> Tensor:
+    """Solve positive definite systems (p, n, n) with right sides (p, n).
+
+    Gauss and Jordan's elimination written out, since ONNX has no operator for it; positive definite matrices
+    need no pivoting.
+    """
+    system = torch.cat([matrix, right[..., None]], -1)
+    for place in range(matrix.shape[-1]):
+        row = system[:, place : place + 1] / system[:, place : place + 1, place : place + 1]
+        rest = system - system[:, :, place : place + 1] * row
+        system = torch.cat([rest[:, :place], row, rest[:, place + 1 :]], 1)
+    return system[..., -1]
 
 
 def looks(centres: Mapping[str, Tensor]) -> Tensor:

@@ -1,5 +1,6 @@
 """Read a model's card: a STAC Item with the MLM extension beside the weights. Needs no torch."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +13,27 @@ from openeo_udf_fusion.jsontypes import Json
 
 FOLDER = Path(__file__).parent
 MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
+COMPUTATION = 2
+"""Raised when the code makes something else of the same weights and calibration: older graphs are refused."""
 SHA256_MULTIHASH = "1220"
 """How a SHA-256 begins as a multihash, the form of STAC's `file:checksum`."""
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """A network exported to ONNX.
+
+    Attributes
+    ----------
+    file, sha256
+        File name beside the card and the hash of its bytes.
+    made_from
+        The `fingerprint` that the card had then.
+    """
+
+    file: str
+    sha256: str
+    made_from: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,8 @@ class Card:
         How far to trust it, `models.calibration`; empty where that was not fitted.
     training, skill
         How it was trained and what was measured, each with its command.
+    onnx
+        The same network with its calibration for onnxruntime, if it was exported.
     """
 
     name: str
@@ -51,6 +73,13 @@ class Card:
     calibration: Json
     training: Json
     skill: Json
+    onnx: OnnxFile | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides what comes out: weights, hyperparameters, calibration, and the code."""
+        parts = [COMPUTATION, self.sha256, self.hyperparameters, self.calibration]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def names(folder: Path = FOLDER) -> list[str]:
@@ -79,9 +108,21 @@ def read(name: str, folder: Path = FOLDER) -> Card:
         receptive_field_px=properties["fusion:receptive_field_px"],
         support_days=properties["fusion:support_days"],
         weights_file=Path(asset.href).name,
-        sha256=asset.extra_fields["file:checksum"].removeprefix(SHA256_MULTIHASH),
+        sha256=_sha256_of(asset),
         hyperparameters=properties["mlm:hyperparameters"],
         calibration=properties.get("fusion:calibration", {}),
         training=properties["fusion:training"],
         skill=properties["fusion:skill"],
+        onnx=_onnx_file(item.assets.get("onnx")),
     )
+
+
+def _onnx_file(asset: pystac.Asset | None) -> OnnxFile | None:
+    if asset is None:
+        return None
+    return OnnxFile(Path(asset.href).name, _sha256_of(asset), asset.extra_fields["fusion:made_from"])
+
+
+def _sha256_of(asset: pystac.Asset) -> str:
+    checksum: str = asset.extra_fields["file:checksum"]
+    return checksum.removeprefix(SHA256_MULTIHASH)

@@ -1,32 +1,21 @@
-"""Run a pixelwise temporal model over cubes: numpy in, numpy out, pixels in batches."""
+"""Run a pixelwise temporal model over cubes: numpy in, numpy out, pixels in batches. Needs no torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
-from openeo_udf_fusion.models.calibration import Calibration
-from openeo_udf_fusion.models.satfusenet import OTHER, Grid, SatFuseNet
-from openeo_udf_fusion.models.series import Observations, Precision, Prediction
-from openeo_udf_fusion.models.threads import side_by_side
+from openeo_udf_fusion.models.series import Daily, Network, Observations, Prediction
+
+T = TypeVar("T", bound=np.generic)
 
 PIXEL_DAYS = 32 * 376
 """A batch holds about as many days: 32 pixels of a year stay in the processor's cache."""
 LONGEST_SPAN_DAYS = 36_525
 """A day beyond a century from the others is a fill value that escaped its mask, not an observation."""
-
-
-class Outcome(NamedTuple):
-    """A block of pixels' distribution, location and sigma (p, q, b), and how strange each is (p,)."""
-
-    location: Tensor
-    sigma: Tensor
-    strangeness: Tensor
 
 
 class Window(NamedTuple):
@@ -41,26 +30,12 @@ class Pixelwise:
 
     Parameters
     ----------
-    model
-        The network with its weights.
-    calibration
-        How far to trust it; None takes it as it is.
-    precision
-        Of the network itself; the base, the distribution and the result are float32 throughout.
-    device
-        Where to compute, e.g. "cpu" or "cuda".
+    network
+        In whichever runtime.
     """
 
-    def __init__(
-        self,
-        model: SatFuseNet,
-        calibration: Calibration | None = None,
-        precision: Precision = "float32",
-        device: str = "cpu",
-    ) -> None:
-        self.model = model.to(device).eval()
-        self.precision, self.device = precision, torch.device(device)
-        self.calibration = calibration.to(self.device) if calibration else None
+    def __init__(self, network: Network) -> None:
+        self.network = network
 
     def predict(
         self,
@@ -99,52 +74,46 @@ class Pixelwise:
         """
         y, x = self._check(observed, target, quantiles)
         query = np.asarray(query_days, dtype=np.int64)
-        bands = len(self.model.config.bands(target))
-        shape = (len(query), bands, y, x)
-        mean, sigma = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
-        levels = np.full((len(quantiles), *shape), np.nan, np.float32)
-        strange = np.full((y, x), np.nan, np.float32)
-        window = find_window(observed, query, self.model.config.bin_days)
+        shape = (len(query), len(self.network.bands[target]), y, x)
+        values = np.full((1 + len(quantiles), *shape), np.nan, np.float32)
+        sigma, strange = np.full(shape, np.nan, np.float32), np.full((y, x), np.nan, np.float32)
+        result = Prediction(values[0], sigma, values[1:], strange)
+        window = find_window(observed, query, self.network.bin_days)
         if window is None or not len(query):
-            return Prediction(mean, sigma, levels, strange)
-        positions = torch.from_numpy(query - window.first_day).to(self.device)
-        first_day = torch.tensor([window.first_day], device=self.device)
+            return result
+        positions = query - window.first_day
+        deviations = np.array([0, *map(NormalDist().inv_cdf, quantiles)], np.float32)
 
         def run_block(block: tuple[slice, slice]) -> None:
             rows, columns = block
-            grids = {s: self._grid(observed.get(s), s, window, rows, columns) for s in OTHER}
-            known = torch.stack([g.valid.flatten(1).any(1) for g in grids.values()]).any(0)
-            if not bool(known.any()):
+            grids = {s: self._grid(observed.get(s), s, window, rows, columns) for s in self.network.bands}
+            known = np.any([grid.valid.any((1, 2)) for grid in grids.values()], axis=0)
+            if not known.any():
                 return
-            if not bool(known.all()):
+            if not known.all():
                 # Backends fill tiles at the edge of an area up to full size: what is empty costs nothing.
-                grids = {s: Grid(g.values[known], g.valid[known]) for s, g in grids.items()}
-            with torch.inference_mode():
-                outcome = self._run(grids, first_day, positions, target)
-                self._store(outcome.location, known, mean[:, :, rows, columns])
-                self._store(outcome.sigma, known, sigma[:, :, rows, columns], bend=False)
-                for level, out in zip(quantiles, levels, strict=True):
-                    value = outcome.location + NormalDist().inv_cdf(level) * outcome.sigma
-                    self._store(value, known, out[:, :, rows, columns])
-                self._store(
-                    outcome.strangeness[:, None, None], known, strange[None, None, rows, columns], bend=False
-                )
+                grids = {s: Daily(grid.values[known], grid.valid[known]) for s, grid in grids.items()}
+            found = self.network.run(grids, window.first_day, positions, target, deviations)
+            store(found.values.transpose(0, 2, 3, 1), known, values[..., rows, columns])
+            store(found.sigma.transpose(1, 2, 0), known, sigma[..., rows, columns])
+            store(found.strangeness, known, strange[rows, columns])
 
-        side_by_side(run_block, pixel_blocks(y, x, max(1, PIXEL_DAYS // window.days)))
-        return Prediction(mean, sigma, levels, strange)
+        blocks = pixel_blocks(y, x, max(1, PIXEL_DAYS // window.days))
+        self.network.side_by_side(run_block, blocks)
+        return result
 
     def _check(
         self, observed: Mapping[str, Observations], target: str, quantiles: Sequence[float]
     ) -> tuple[int, int]:
         """Refuse what the model cannot read, and return the grid of pixels."""
-        unknown = sorted({target, *observed} - set(OTHER))
+        unknown = sorted({target, *observed} - set(self.network.bands))
         if unknown:
-            raise InvalidParameter(f"the model knows the sensors {sorted(OTHER)}, not {unknown}")
+            raise InvalidParameter(f"the model knows the sensors {sorted(self.network.bands)}, not {unknown}")
         if not all(0 < level < 1 for level in quantiles):
             raise InvalidParameter(f"quantile levels lie between 0 and 1, got {list(quantiles)}")
         sizes = set()
         for sensor, series in observed.items():
-            bands, shape = self.model.config.bands(sensor), series.values.shape
+            bands, shape = self.network.bands[sensor], series.values.shape
             days = series.days.shape
             fits = len(shape) == 4 and shape == series.valid.shape and shape[1] == len(bands)
             if not fits or days not in ((shape[0],), (shape[0], *shape[2:])):
@@ -160,65 +129,49 @@ class Pixelwise:
 
     def _grid(
         self, series: Observations | None, sensor: str, window: Window, rows: slice, columns: slice
-    ) -> Grid:
+    ) -> Daily:
         """One sensor's observations of a block of pixels on the daily grid."""
         if series is None:
             pixels = (rows.stop - rows.start) * (columns.stop - columns.start)
-            shape = (pixels, window.days, len(self.model.config.bands(sensor)))
-            return Grid(
-                torch.zeros(shape, device=self.device),
-                torch.zeros(shape, dtype=torch.bool, device=self.device),
-            )
-        values = to_pixels(np.array(series.values[:, :, rows, columns], dtype=np.float32), self.device)
-        valid = to_pixels(np.array(series.valid[:, :, rows, columns], dtype=np.bool_), self.device)
+            shape = (pixels, window.days, len(self.network.bands[sensor]))
+            return Daily(np.zeros(shape, np.float32), np.zeros(shape, np.bool_))
+        valid = np.asarray(series.valid[:, :, rows, columns], dtype=np.bool_)
+        values = np.where(valid, series.values[:, :, rows, columns], np.float32(0))
         days = series.days if series.days.ndim == 1 else series.days[:, rows, columns]
-        return scatter_days(values, valid, days, window)
-
-    def _run(self, grids: Mapping[str, Grid], first_day: Tensor, positions: Tensor, target: str) -> Outcome:
-        """The network, in its precision, as far as it is to be trusted."""
-        narrow = self.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=narrow):
-            z, centres = self.model.encode(grids, first_day)
-            estimate = self.model.decode(z, centres, grids, positions, target)
-        if self.calibration is None:
-            return Outcome(estimate.location, estimate.sigma, torch.zeros(len(z), device=z.device))
-        known = torch.cat([grids[sensor].valid.any(1) for sensor in OTHER], -1)
-        strangeness = self.calibration.strangeness(centres, known)
-        trusted = self.calibration.apply(estimate, grids[target], positions, strangeness > 1, target)
-        return Outcome(*trusted, strangeness)
-
-    def _store(self, cells: Tensor, known: Tensor, out: NDArray[np.float32], *, bend: bool = True) -> None:
-        """Write (known pixel, q, b) into a block (q, b, y, x) of the result; the others stay NaN."""
-        cells = self.model.into_range(cells) if bend else cells
-        pixels_last = cells.permute(1, 2, 0).cpu().numpy()
-        if not bool(known.all()):
-            here = np.full((*out.shape[:2], len(known)), np.nan, np.float32)
-            here[..., known.cpu().numpy()] = pixels_last
-            pixels_last = here
-        out[...] = pixels_last.reshape(out.shape)
+        return scatter_days(to_pixels(values), to_pixels(valid), days, window)
 
 
-def to_pixels(block: NDArray[np.float32] | NDArray[np.bool_], device: torch.device) -> Tensor:
+def store(cells: NDArray[np.float32], known: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
+    """Write (..., known pixel) into a block (..., y, x) of the result; the others stay as they are."""
+    if known.all():
+        out[...] = cells.reshape(out.shape)
+    else:
+        out[..., known.reshape(out.shape[-2:])] = cells
+
+
+def to_pixels(block: NDArray[T]) -> NDArray[T]:
     """(t, b, y, x) -> (p, t, b)."""
-    return torch.from_numpy(block).to(device).flatten(2).permute(2, 0, 1).contiguous()
+    return block.reshape(*block.shape[:2], -1).transpose(2, 0, 1)
 
 
-def scatter_days(values: Tensor, valid: Tensor, days: NDArray[np.int32], window: Window) -> Grid:
-    """Put observations (p, t, b) on the daily grid; several of one day become their mean."""
+def scatter_days(
+    values: NDArray[np.float32], valid: NDArray[np.bool_], days: NDArray[np.int32], window: Window
+) -> Daily:
+    """Put observations (p, t, b), zero where not valid, on the daily grid; of one day the mean counts."""
     pixels, _, bands = values.shape
-    values = torch.where(valid, values, 0.0)
-    index = torch.from_numpy(days.astype(np.int64) - window.first_day).to(values.device)
     # An observation without a valid band may have any day at all; it adds zeros wherever it falls.
-    index = index.clamp(0, window.days - 1)
-    grid = torch.zeros(pixels, window.days, bands, device=values.device)
-    if days.ndim == 1 and len(np.unique(index.cpu().numpy())) == len(days):
-        seen = torch.zeros(grid.shape, dtype=torch.bool, device=grid.device)
-        return Grid(grid.index_copy_(1, index, values), seen.index_copy_(1, index, valid))
-    at = index[None, :] if days.ndim == 1 else index.flatten(1).T  # (p t)
-    at = at[..., None].expand(pixels, -1, bands)
-    count = torch.zeros_like(grid).scatter_add_(1, at, valid.to(grid))
-    total = grid.scatter_add_(1, at, values)
-    return Grid(total / count.clamp(min=1), count > 0)
+    place = np.clip(days.astype(np.int64) - window.first_day, 0, window.days - 1)
+    total = np.zeros((pixels, window.days, bands), np.float32)
+    if days.ndim == 1 and len(np.unique(place)) == len(place):
+        seen = np.zeros(total.shape, np.bool_)
+        total[:, place], seen[:, place] = values, valid
+        return Daily(total, seen)
+    count = np.zeros_like(total)
+    at = np.broadcast_to(place, (pixels, len(place))) if days.ndim == 1 else to_pixels(place[:, None])[..., 0]
+    cell = np.arange(pixels)[:, None], at
+    np.add.at(count, cell, valid.astype(np.float32))
+    np.add.at(total, cell, values)
+    return Daily(np.divide(total, count, out=total, where=count > 0), count > 0)
 
 
 def find_window(

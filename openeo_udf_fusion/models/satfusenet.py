@@ -12,7 +12,7 @@ Axes: p pixels, t days of the grid, b bands, l latents, k keys, h heads, q queri
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
@@ -138,7 +138,7 @@ class Translation(nn.Module):
         """Values of the target's bands on the source's days, valid where the partner band is."""
         valid = source.valid[..., self.partner]
         moved = F.linear(source.values, self.weight, self.bias)
-        if not bool(source.valid.all()):
+        if not holds(source.valid.all()):
             complete = source.valid.all(-1, keepdim=True)
             moved = torch.where(complete, moved, source.values[..., self.partner] * self.slope + self.offset)
         return Grid(moved, valid)
@@ -167,7 +167,7 @@ class Merge(nn.Module):
         """Both (p, t, b) grids on the own sensor's scale."""
         moved = self.translate(other)
         both = own.valid & moved.valid
-        if not bool(both.any()):
+        if holds(~both.any()):
             values = torch.where(own.valid, own.values, moved.values)
             nothing = torch.zeros_like(values)
             return Merged(Grid(values, own.valid | moved.valid), nothing, torch.full_like(values, FAR_DAYS))
@@ -189,9 +189,7 @@ def interpolate(grid: Grid, query: Tensor, fallback: Tensor) -> Base:
     `query` (q,) are positions on the grid; `fallback`, (b,) or (p, 1, b), stands where a band was never seen.
     """
     days = grid.values.shape[1]
-    day = torch.arange(days, device=query.device)[:, None]
-    before = torch.where(grid.valid, day, -1).cummax(1).values
-    after = torch.where(grid.valid, day, days).flip(1).cummin(1).values.flip(1)
+    before, after = neighbours(grid.valid)
     if not is_whole(query, days):
         before, after = before.index_select(1, query), after.index_select(1, query)  # (p q b)
     has_before, has_after = before >= 0, after < days
@@ -208,8 +206,27 @@ def interpolate(grid: Grid, query: Tensor, fallback: Tensor) -> Base:
     return Base(start + fraction * step, step, days_before, days_after)
 
 
+def neighbours(valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Each day's last valid day up to it (-1: none) and next one from it on (days: none): both (p, t, b)."""
+    days = valid.shape[1]
+    day = torch.arange(days, device=valid.device)[:, None].expand(valid.shape)
+    rank = valid.cumsum(1)  # how many valid days there were, this one included
+    # The rank-th valid day, and "none" before the first and after the last; what is not valid falls behind.
+    table = torch.full_like(rank[:, :1], days).expand(-1, days + 2, -1)
+    table = table.scatter(1, torch.where(valid, rank, days + 1), day)
+    table = torch.cat([torch.full_like(rank[:, :1], -1), table[:, 1:]], 1)
+    return table.gather(1, rank), table.gather(1, torch.where(valid, rank, rank + 1))
+
+
+def holds(condition: Tensor) -> bool:
+    """Whether a shortcut may be taken; never in an exported graph, which is one for all values."""
+    return not torch.compiler.is_exporting() and bool(condition)
+
+
 def is_whole(query: Tensor, days: int) -> bool:
     """Whether the queried positions are all days of the grid in order."""
+    if torch.compiler.is_exporting():
+        return False
     return len(query) == days and bool((query == torch.arange(days, device=query.device)).all())
 
 
@@ -270,17 +287,11 @@ class Attention(nn.Module):
         self.always = nn.Parameter(torch.zeros(2, config.heads, 1, config.width // config.heads))
         self.out = nn.Linear(config.width, config.width, bias=False)
 
-    def forward(self, z: Tensor, reach: "Reach") -> Tensor:
+    def forward(self, z: Tensor, reach: "Reach | GatheredReach") -> Tensor:
         """Latents (p, l, d) -> (p, l, d)."""
         q, k, v = rearrange(self.project(z), "p l (three h d) -> three p h l d", three=3, h=self.heads)
-        always = self.always.to(q).unsqueeze(1).expand(-1, len(z), -1, -1, -1)  # (2 p h 1 d)
-        mixed = []
-        for rows, keys, bias in reach.blocks:
-            k_near = torch.cat([k[:, :, keys], always[0]], 2)
-            v_near = torch.cat([v[:, :, keys], always[1]], 2)
-            near = bias.to(q).expand(len(z), -1, -1, -1)
-            mixed.append(F.scaled_dot_product_attention(q[:, :, rows], k_near, v_near, attn_mask=near))
-        together: Tensor = self.out(rearrange(torch.cat(mixed, 2), "p h l d -> p l (h d)"))
+        mixed = reach.attend(q, k, v, self.always.to(q))
+        together: Tensor = self.out(rearrange(mixed, "p h l d -> p l (h d)"))
         return together
 
 
@@ -294,8 +305,6 @@ class Reach:
 
     def __init__(self, seen: Tensor, config: Config) -> None:
         bins, reach = seen.shape[1], config.reach_bins
-        low, high = (math.log(tau) for tau in config.tau_days)
-        tau = torch.linspace(low, high, config.heads, device=seen.device).exp() / config.bin_days
         rows = 2 * reach
         self.blocks: list[tuple[slice, slice, Tensor]] = []
         for start in range(0, bins, rows):
@@ -303,14 +312,62 @@ class Reach:
             keys = slice(max(0, start - reach), min(bins, stop + reach))
             here = torch.arange(start, stop, device=seen.device)
             there = torch.arange(keys.start, keys.stop, device=seen.device)
-            distance = (here[:, None] - there).abs()  # (l k)
-            bias = -distance / tau[:, None, None]  # (h l k)
-            bias = bias.masked_fill(distance > reach, -torch.inf)
+            bias = fading(here[:, None] - there, config)  # (h l k)
             near = seen[:, None, None, keys]  # (p 1 1 k)
             if bool(near.all()):
                 near = near[:1]  # one mask serves the whole batch
             bias = torch.where(near, bias, -torch.inf)
             self.blocks.append((slice(start, stop), keys, F.pad(bias, (0, 1))))  # the learned key: no bias
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, always: Tensor) -> Tensor:
+        """What each bin takes of those it may see (p, h, l, d); `always` (2, h, 1, d): one key and value."""
+        always = always.unsqueeze(1).expand(-1, len(q), -1, -1, -1)  # (2 p h 1 d)
+        mixed = []
+        for rows, keys, bias in self.blocks:
+            k_near = torch.cat([k[:, :, keys], always[0]], 2)
+            v_near = torch.cat([v[:, :, keys], always[1]], 2)
+            near = bias.to(q).expand(len(q), -1, -1, -1)
+            mixed.append(F.scaled_dot_product_attention(q[:, :, rows], k_near, v_near, attn_mask=near))
+        return torch.cat(mixed, 2)
+
+
+class GatheredReach:
+    """`Reach` for a graph that serves any number of bins: all blocks at once, by the places of their bins.
+
+    `rows` (n, r) and `keys` (n, k) are the bins of each block, `models.series.Blocks`; rows may repeat behind
+    the last bin. `Reach` stays beside it, since torch fuses attention over slices, and a graph has
+    no slices whose number depends on the series; the export is refused where the two differ.
+    """
+
+    def __init__(self, seen: Tensor, config: Config, rows: Tensor, keys: Tensor) -> None:
+        self.rows, self.keys, self.bins = rows, keys, seen.shape[1]
+        bias = fading(rows[:, :, None] - keys[:, None, :], config)  # (h n r k)
+        near = seen.index_select(1, keys.flatten()).view(
+            -1, 1, keys.shape[0], 1, keys.shape[1]
+        )  # (p 1 n 1 k)
+        self.bias = F.pad(torch.where(near, bias, -torch.inf), (0, 1))  # (p h n r k+1)
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, always: Tensor) -> Tensor:
+        """As `Reach.attend`."""
+        pixels, blocks = q.shape[0], self.keys.shape[0]  # len() would be a constant in the graph
+        always = always[:, None, :, None].expand(-1, pixels, -1, blocks, -1, -1)  # (2 p h n 1 d)
+        q, k, v = (self._blocks(each, at) for each, at in ((q, self.rows), (k, self.keys), (v, self.keys)))
+        k, v = torch.cat([k, always[0]], 3), torch.cat([v, always[1]], 3)
+        weight = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + self.bias).softmax(-1)
+        return (weight @ v).flatten(2, 3)[:, :, : self.bins]
+
+    def _blocks(self, series: Tensor, at: Tensor) -> Tensor:
+        """(p, h, l, d) -> (p, h, n, r, d)."""
+        return series.index_select(2, at.flatten()).view(*series.shape[:2], *at.shape, series.shape[3])
+
+
+def fading(bins_away: Tensor, config: Config) -> Tensor:
+    """The bias (h, ...) that time alone gives to a key so many bins away."""
+    low, high = (math.log(tau) for tau in config.tau_days)
+    tau = torch.linspace(low, high, config.heads, device=bins_away.device).exp() / config.bin_days
+    distance = bins_away.abs()
+    bias = -distance / tau.view(-1, *(1,) * distance.dim())
+    return bias.masked_fill(distance > config.reach_bins, -torch.inf)
 
 
 class Block(nn.Module):
@@ -324,7 +381,7 @@ class Block(nn.Module):
         self.up = nn.Linear(config.width, config.mlp)
         self.down = nn.Linear(config.mlp, config.width)
 
-    def forward(self, z: Tensor, reach: Reach) -> Tensor:
+    def forward(self, z: Tensor, reach: Reach | GatheredReach) -> Tensor:
         """Latents (p, l, d) -> (p, l, d)."""
         z = z + self.attention(self.norm_time(z), reach)
         wide = F.gelu(self.up(self.norm_width(z)))
@@ -398,7 +455,12 @@ class SatFuseNet(nn.Module):
             centres[sensor] = torch.where(days > 0, mean, self.merge_into(sensor).climatology)
         return centres
 
-    def encode(self, grids: Mapping[str, Grid], first_day: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def encode(
+        self,
+        grids: Mapping[str, Grid],
+        first_day: Tensor,
+        reach_of: Callable[[Tensor, Config], Reach | GatheredReach] = Reach,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Latents (p, l, d) and the centres. `first_day` (p,) or (1,): a bin's first day since 1970-01-01."""
         config = self.config
         centres = self.centres(grids)
@@ -412,7 +474,7 @@ class SatFuseNet(nn.Module):
         season = self.season(torch.cat([turns.sin(), turns.cos()], -1).float())
         z = shares["modis"][0] + shares["viirs"][0] + self.context(context)[:, None] + season
         z = z.float()  # under autocast the sums along the layers stay exact
-        reach = Reach(seen, config)
+        reach = reach_of(seen, config)
         for block in self.blocks:
             z = block(z, reach)
         return z, centres

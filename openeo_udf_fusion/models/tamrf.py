@@ -27,6 +27,7 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, tamrf_checkpoint, weights
 from openeo_udf_fusion.models.series import Precision
 from openeo_udf_fusion.models.threads import side_by_side
+from openeo_udf_fusion.models.torch_runtime import pool_of_callers_threads
 
 SensorId = Literal["lr", "hr"]
 SENSORS: tuple[SensorId, ...] = ("lr", "hr")
@@ -437,7 +438,7 @@ def encode(model: Tamrf, given: Mapping[SensorId, Series]) -> Tensor:
             made = model.encoder[sensor](image.contiguous(memory_format=torch.channels_last))
             features[:, :, at] = made[0].permute(1, 2, 0)
 
-    side_by_side(encode_one, range(len(places)))
+    side_by_side(encode_one, range(len(places)), pool_of_callers_threads())
     return features
 
 
@@ -478,7 +479,7 @@ def answers(model: Tamrf, features: Tensor, folded: Folded) -> Tensor:
                 0, 1
             )
 
-    side_by_side(run_chunk, range(0, len(pixels), chunk))
+    side_by_side(run_chunk, range(0, len(pixels), chunk), pool_of_callers_threads())
     return rearrange(found, "q (y x) d -> q y x d", y=len(features))
 
 
@@ -507,7 +508,7 @@ def decode(model: Tamrf, window: Tensor, wanted: slice) -> list[Tensor]:
             both = model.decoded(window[day : day + 1].permute(0, 3, 1, 2))
             days[day] = tuple(both[sensor][:, :, wanted].cpu() for sensor in SENSORS)
 
-    side_by_side(decode_one, range(len(window)))
+    side_by_side(decode_one, range(len(window)), pool_of_callers_threads())
     return [torch.cat(parts) for parts in zip(*days, strict=True)]
 
 

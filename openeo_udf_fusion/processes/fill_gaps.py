@@ -84,7 +84,7 @@ def fill_gaps(
 
     Raises
     ------
-    MissingBands, InvalidCube, InvalidParameter, NoDataAvailable, CorruptWeights
+    MissingBands, InvalidCube, InvalidParameter, NoDataAvailable, CorruptWeights, UnmetRequirement
         Each says what was needed, what came and what to do.
 
     Examples

@@ -58,7 +58,8 @@ def harmonize_modis_viirs(
     days_to_observation : bool
         Adds a band with the days to the nearest observation by either sensor.
     precision : "float32" or "bfloat16"
-        Of the network; the latter is faster on processors that have it.
+        Of the network; the latter is faster on processors that have it, and refused where onnxruntime stands
+        in for torch.
 
     Returns
     -------
@@ -69,7 +70,7 @@ def harmonize_modis_viirs(
 
     Raises
     ------
-    MissingBands, InvalidCube, InvalidParameter, NoDataAvailable, CorruptWeights
+    MissingBands, InvalidCube, InvalidParameter, NoDataAvailable, CorruptWeights, UnmetRequirement
         Each says what was needed, what came and what to do.
 
     Examples

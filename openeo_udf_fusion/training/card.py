@@ -94,6 +94,8 @@ def build(model: SatFuseNet, content: bytes, training: Json, calibration: Json, 
         stac_extensions=EXTENSIONS,
     )
     item.add_asset("weights", weights_asset(content))
+    # STAC 1.1 allows bands in an item's properties, where MLM wants them, only if an asset has some too.
+    item.assets["weights"].extra_fields["bands"] = item.properties["bands"]
     item.add_asset("code", code_asset())
     card: Json = item.to_dict(include_self_link=False, transform_hrefs=False)
     return card

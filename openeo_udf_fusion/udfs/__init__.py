@@ -7,7 +7,24 @@ from importlib import resources
 
 from openeo_udf_fusion.errors import InvalidParameter
 
-_SCRIPT_BLOCK = re.compile(r"\A# /// script\n(?:#[^\n]*\n)*?# ///\n")
+# No carriage return: Python ends a line, and with it the comment, there.
+_SCRIPT_BLOCK = re.compile(r"\A# /// script\n(?:#[^\r\n]*\n)*?# ///\n")
+
+# Where the package is installed these lines do nothing: a folder named by a caller must not come before it.
+# Spark unpacks an archive where its workers run; for the job's driver, which announces the bands, elsewhere.
+_ARCHIVE_LINES = """\
+import importlib.util
+import sys
+
+if importlib.util.find_spec("openeo_udf_fusion") is None:
+    sys.path.insert(0, "{0}")
+    if "pyspark" in sys.modules:
+        sys.path.insert(1, sys.modules["pyspark"].SparkFiles.get("{0}"))
+"""
+_ARCHIVE_BLOCK = re.compile(r"\A" + re.escape(_ARCHIVE_LINES).replace(r"\{0\}", "[A-Za-z0-9_]+"))
+
+ARCHIVE_FOLDER = "fusion_deps"
+"""Where a backend unpacks this package's archive; no package's name, which it would hide."""
 
 
 @cache
@@ -42,6 +59,36 @@ def with_requirement(process: str, requirement: str | None) -> str:
     return _SCRIPT_BLOCK.sub(lambda _: block, text, count=1)
 
 
+def with_archive(process: str, folder: str = ARCHIVE_FOLDER) -> str:
+    """Return a UDF's text that finds this package in an archive which the backend unpacked into a folder.
+
+    Where the worker has the package installed, that one is used.
+
+    Parameters
+    ----------
+    process : str
+        Name of the process.
+    folder : str
+        The folder's name, relative to where the worker runs: what follows `#` in the job option.
+
+    Raises
+    ------
+    InvalidParameter
+        If the folder's name is no plain word.
+    """
+    if not re.fullmatch(r"\w+", folder, re.ASCII):
+        raise InvalidParameter(
+            f"the folder of an archive is a plain word such as {ARCHIVE_FOLDER}, got {folder!r}"
+        )
+    return _ARCHIVE_LINES.format(folder) + with_requirement(process, None)
+
+
+def shipped_as(code: str) -> str | None:
+    """Return the process whose UDF a code is, as `is_shipped` compares them; None for any other code."""
+    plain = _ARCHIVE_BLOCK.sub("", _SCRIPT_BLOCK.sub("", code, count=1), count=1)
+    return next((name for name in names() if plain == with_requirement(name, None)), None)
+
+
 def is_shipped(code: str) -> bool:
-    """Return whether a UDF's code is one of this package's, whatever requirement it states."""
-    return _SCRIPT_BLOCK.sub("", code, count=1) in {with_requirement(name, None) for name in names()}
+    """Return whether a UDF's code is one of this package's, whatever requirement or archive it names."""
+    return shipped_as(code) is not None

@@ -5,7 +5,9 @@
 
 import xarray
 from openeo.metadata import CubeMetadata
+from openeo.udf import inspect
 
+from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.processes import fill_gaps as process
 
 
@@ -17,4 +19,5 @@ def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
 
 def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     """Return the filled cube; an unknown key in the context is an error that names it."""
-    return process.fill_gaps(cube, **context)
+    with weights.reporting(inspect):
+        return process.fill_gaps(cube, **context)

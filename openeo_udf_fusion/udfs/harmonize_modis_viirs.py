@@ -5,7 +5,9 @@
 
 import xarray
 from openeo.metadata import CubeMetadata
+from openeo.udf import inspect
 
+from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.processes import harmonize_modis_viirs as process
 
 
@@ -19,4 +21,5 @@ def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
 
 def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     """Return the harmonised cube; an unknown key in the context is an error that names it."""
-    return process.harmonize_modis_viirs(cube, **context)
+    with weights.reporting(inspect):
+        return process.harmonize_modis_viirs(cube, **context)

@@ -31,10 +31,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Deployment:
-    """The sources by sensor id, and the requirement in a UDF's script block (None: the image brings it)."""
+    """The sources by sensor id, and how a worker comes by this package.
+
+    Parameters
+    ----------
+    sources : mapping of sensor id to Source
+        Where the collections are.
+    requirement : str, optional
+        What a UDF's script block asks for; None where the image brings the package.
+    archive_folder : str, optional
+        The folder in which the backend unpacks this package's archive; then no requirement is stated.
+    """
 
     sources: Mapping[str, Source]
     requirement: str | None = f"openeo-udf-fusion=={__version__}"
+    archive_folder: str | None = None
 
 
 _MODIS = tuple(f"modis_{name}" for name in FUSED_BANDS["modis"])

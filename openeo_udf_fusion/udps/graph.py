@@ -58,7 +58,7 @@ def run_udf_on_tiles(
     udf = PGNode(
         "run_udf",
         data=given("data"),
-        udf=udfs.with_requirement(process, deployment.requirement),
+        udf=_udf_text(process, deployment),
         runtime="Python",
         context=given("context"),
     )
@@ -70,6 +70,12 @@ def run_udf_on_tiles(
         overlap=[{"dimension": dim, "value": overlap_px, "unit": "px"} for dim in ("x", "y")],
         context={name: given(name) for name in parameters},
     )
+
+
+def _udf_text(process: str, deployment: Deployment) -> str:
+    if deployment.archive_folder is not None:
+        return udfs.with_archive(process, deployment.archive_folder)
+    return udfs.with_requirement(process, deployment.requirement)
 
 
 def _callback(result: PGNode) -> Json:

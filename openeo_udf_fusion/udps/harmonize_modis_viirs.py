@@ -28,7 +28,7 @@ _DESCRIBED = {
     ),
     "days_to_observation": graph.DAYS_TO_OBSERVATION,
     "precision": (
-        "Precision of the network; bfloat16 is faster where the processor has it.",
+        "Precision of the network; bfloat16 is faster where the processor has it, and needs torch.",
         {"type": "string", "enum": ["float32", "bfloat16"]},
     ),
 }

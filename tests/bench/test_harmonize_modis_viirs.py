@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,8 +33,26 @@ def test_all_measures_of_speed_are_there_and_finite(sample):
     assert all(np.isfinite(results[key]) and results[key] > 0 for key in speeds)
     assert 0 < results["overhead_fraction"] < 1
     assert results["circumstances"]["whittaker_pixels"] == 5
+    assert "onnx_to_torch" not in results
     assert said
     json.dumps(results)
+
+
+def test_onnxruntime_takes_turns_where_it_is_asked_to(sample, monkeypatch):
+    turns = []
+    take_turn = bench.take_turn
+
+    def counted(cube, *way):
+        turns.append(way)
+        return take_turn(cube, *way)
+
+    monkeypatch.setattr(bench, "take_turn", counted)
+    cube = bench.read(sample).isel(y=slice(0, 4))
+    results = bench.measure_speed(cube, replace(SIZES, onnx=True), lambda line: None)
+    assert set(turns) == set(bench.WAYS.values())
+    assert results["pixel_years_per_s_onnx"] > 0
+    assert results["onnx_to_torch"] > 0
+    assert bench.weights.load.__kwdefaults__["runtime"] is None
 
 
 def test_the_clock_counts_the_model_alone_and_leaves_it_as_it_was(sample):

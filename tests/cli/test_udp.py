@@ -1,9 +1,14 @@
 import json
+import subprocess
+import sys
 
+import openeo
 import pytest
+import xarray as xr
 
-from openeo_udf_fusion import udfs
-from openeo_udf_fusion.cli.udp import page, published_files
+from openeo_udf_fusion import __version__, local, publish, udfs
+from openeo_udf_fusion.publish.backend import PASSWORD_VARIABLE
+from openeo_udf_fusion.publish.files import published_files
 from openeo_udf_fusion.udps import definitions
 
 REQUIREMENTS = ["openeo-udf-fusion==0.1.0", "openeo-udf-fusion>=9", "https://example.org/a.whl"]
@@ -18,16 +23,17 @@ def udf_of(file):
 
 def test_what_is_written_agrees_with_the_code(command, tmp_path):
     assert command("udp", "write", "--out", tmp_path / "new").status == 0
-    assert {file.name for file in (tmp_path / "new").iterdir()} == set(published_files())
+    written = {file for file in (tmp_path / "new").rglob("*") if file.is_file()}
+    assert {file.relative_to(tmp_path / "new").as_posix() for file in written} == set(published_files())
     done = command("udp", "check", "--out", tmp_path / "new")
     assert (done.status, done.stdout) == (0, "")
 
 
 def test_writing_twice_changes_nothing(command, tmp_path):
     command("udp", "write", "--out", tmp_path)
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.*")}
     command("udp", "write", "--out", tmp_path)
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == before
 
 
 def change(file):
@@ -43,20 +49,19 @@ def add(file):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "named"),
+    ("spoil", "said"),
     [
-        (change, "harmonize_modis_viirs.json"),
-        (remove, "harmonize_modis_viirs.json"),
-        (add, "stranger.json"),
+        (change, ["['harmonize_modis_viirs.json']", "openeo-udf-fusion udp write"]),
+        (remove, ["['harmonize_modis_viirs.json']", "openeo-udf-fusion udp write"]),
+        (add, ["['stranger.json']", "remove"]),
     ],
 )
-def test_what_differs_is_named_with_the_command(command, tmp_path, spoil, named):
+def test_what_differs_is_named_with_what_to_do(command, tmp_path, spoil, said):
     command("udp", "write", "--out", tmp_path)
     spoil(tmp_path / "harmonize_modis_viirs.json")
     done = command("udp", "check", "--out", tmp_path)
     assert done.status == 1
-    assert f"['{named}']" in done.stderr
-    assert "openeo-udf-fusion udp write" in done.stderr
+    assert all(text in done.stderr for text in said)
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS)
@@ -90,14 +95,309 @@ def test_no_requirement_for_images_that_bring_the_package(command, tmp_path):
     assert command("udp", "check", "--out", tmp_path).status == 1
 
 
-def test_the_page_has_every_parameter_in_its_table():
-    for process in definitions().values():
-        text = page(process)
-        assert text.startswith(f"# {process['id']}\n")
-        rows = [line for line in text.splitlines() if line.startswith("| `")]
-        assert [row.split("`")[1] for row in rows] == [
-            parameter["name"] for parameter in process["parameters"]
-        ]
-        for row, parameter in zip(rows, process["parameters"], strict=True):
-            default = f"`{json.dumps(parameter['default'])}`" if "default" in parameter else "required"
-            assert f"| {default} |" in row
+def test_addresses_land_in_records_scenarios_and_the_catalogue(command, tmp_path):
+    options = [
+        "--base-url",
+        "https://files.example/v{version}/udp/",
+        "--service-url",
+        "https://backend.example",
+    ]
+    options += ["--platform", "mine"]
+    command("udp", "write", "--out", tmp_path, *options)
+    record = (tmp_path / "records" / "fill_gaps.json").read_text()
+    assert f"https://files.example/v{__version__}/udp/fill_gaps.json" in record
+    assert "platform_catalog/mine.json" in record
+    assert all("your-" not in file.read_text() for file in tmp_path.rglob("*/*.json"))
+    assert command("udp", "check", "--out", tmp_path, *options).status == 0
+    done = command("udp", "check", "--out", tmp_path / "none", *options)
+    assert "udp write --out" in done.stderr
+    assert (
+        "--base-url 'https://files.example/v{version}/udp/' --service-url https://backend.example"
+        in done.stderr
+    )
+
+
+def local_links(folder):
+    """Every file that the catalogue of models and its cards lead to, as (document, href)."""
+    waiting, found = [folder / "models" / "catalog.json"], []
+    for document in waiting:
+        content = json.loads(document.read_text())
+        for entry in [*content["links"], *content.get("assets", {}).values()]:
+            if "://" not in entry["href"]:
+                found.append((document, entry["href"]))
+                waiting += [document.parent / entry["href"]] if entry.get("rel") == "item" else []
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["--base-url", "https://files.example/v{version}/udp/"]])
+def test_a_folder_for_the_web_is_whole(command, tmp_path, options):
+    """Wherever it is served: each link ends in the folder, and the weights are those of the card."""
+    command("udp", "write", "--out", tmp_path / "web", *options)
+    links = local_links(tmp_path / "web")
+    ends = {(document.parent / href).resolve() for document, href in links}
+    assert {path.suffix for path in ends} >= {".json", ".safetensors", ".onnx"}
+    assert all(path.is_file() and path.is_relative_to(tmp_path / "web") for path in ends)
+    assert command("udp", "check", "--out", tmp_path / "web", *options).status == 0
+
+
+def test_the_repositorys_own_folder_links_the_cards_where_they_lie(repository):
+    links = [
+        (document, href) for document, href in local_links(repository / "udp") if "catalog.json" not in href
+    ]
+    assert all((document.parent / href).is_file() for document, href in links)
+    assert not list((repository / "udp").rglob("*.safetensors"))
+
+
+# --- validate
+
+
+def test_what_is_built_is_valid(command):
+    done = command("udp", "validate", "--json")
+    report = json.loads(done.stdout)
+    assert done.status == 0
+    assert report["valid"]
+    assert report["errors"] == []
+    assert report["processes"] == list(definitions())
+    assert {note["rule"] for note in report["notes"]} == {"udf-changes-labels"}
+
+
+def test_files_are_validated_and_errors_come_first(command, tmp_path):
+    command("udp", "write", "--out", tmp_path, "--requirement", "none")
+    file = tmp_path / "fill_gaps.json"
+    process = json.loads(file.read_text())
+    spare = {"name": "spare", "description": "Unused.", "schema": {"type": "number"}}
+    process["parameters"].append(spare | {"optional": True, "default": 1})
+    file.write_text(json.dumps(process))
+    done = command("udp", "validate", "--out", tmp_path)
+    assert done.status == 1
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("fill_gaps: error [parameter-unused] the parameter 'spare'")
+    assert lines[-1].startswith(f"{len(definitions())} processes, 1 errors, ")
+    report = json.loads(command("udp", "validate", "--out", tmp_path, "--json").stdout)
+    assert not report["valid"]
+    (error,) = report["errors"]
+    assert (error["process"], error["rule"]) == ("fill_gaps", "parameter-unused")
+    assert "udf-no-requirement" in {note["rule"] for note in report["notes"]}
+
+
+SPOILT = {
+    "records/fill_gaps.json": (lambda found: found["properties"].pop("themes"), "record"),
+    "benchmark_scenarios/fill_gaps.json": (lambda found: found[0].pop("backend"), "scenario"),
+    "models/catalog.json": (
+        lambda found: found["links"].append({"rel": "item", "href": "./no.json"}),
+        "link",
+    ),
+    "models/satfusenet.json": (lambda found: found["properties"].pop("mlm:input"), "model"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_what_catalogues_get_is_validated_too(command, tmp_path, name):
+    command("udp", "write", "--out", tmp_path)
+    assert command("udp", "validate", "--out", tmp_path).status == 0
+    spoil, rule = SPOILT[name]
+    document = json.loads((tmp_path / name).read_text())
+    spoil(document)
+    (tmp_path / name).write_text(json.dumps(document))
+    report = json.loads(command("udp", "validate", "--out", tmp_path, "--json").stdout)
+    assert {(error["process"], error["rule"]) for error in report["errors"]} == {(name, rule)}
+
+
+def test_the_repositorys_own_folder_is_valid(command, repository):
+    assert command("udp", "validate", "--out", repository / "udp").status == 0
+
+
+def test_a_folder_without_processes_cannot_be_validated(command, tmp_path):
+    done = command("udp", "validate", "--out", tmp_path)
+    assert (done.status, done.stdout) == (1, "")
+    assert "no process" in done.stderr
+
+
+# --- with a backend
+
+USER, PASSWORD = "ada", "s3cret"
+PROCESSES = definitions().keys() - {"self_test_cube"}
+"""What is published where nothing else is asked for."""
+
+
+@pytest.fixture(scope="module")
+def _server(data):
+    with local.backend(data, user=USER, password=PASSWORD) as url:
+        yield url
+
+
+@pytest.fixture
+def account(_server, monkeypatch):
+    """The options that log in at a server where nothing is stored."""
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+    yield ["--backend", _server, "--user", USER]
+    connection = openeo.connect(_server).authenticate_basic(USER, PASSWORD)
+    for process in connection.list_user_defined_processes():
+        connection.user_defined_process(process["id"]).delete()
+
+
+@pytest.fixture
+def connection(account):
+    return openeo.connect(account[1]).authenticate_basic(USER, PASSWORD)
+
+
+@pytest.mark.filterwarnings("ignore:Defining user-defined process")
+def test_the_way_of_an_operator(command, account, connection):
+    """Validate, look, try, publish, look again, replace what is somebody else's."""
+    assert command("udp", "validate", *account).status == 0
+    listed = json.loads(command("udp", "list", *account, "--json").stdout)
+    assert {row["stored"] for row in listed["processes"]} == {"absent"}
+    tried = command("udp", "publish", *account, "--dry-run")
+    assert tried.status == 0
+    assert tried.stdout.count("would be created") == len(PROCESSES)
+    assert connection.list_user_defined_processes() == []
+
+    done = command("udp", "publish", *account, "--process", "fill_gaps", "fill_gaps_cube")
+    assert (done.status, done.stdout.splitlines()) == (
+        0,
+        ["fill_gaps: created; namespace: user", "fill_gaps_cube: created; namespace: user"],
+    )
+    graph = {"add": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}
+    connection.save_user_defined_process("fill_gaps", graph)
+    listed = command("udp", "list", *account).stdout.splitlines()
+    assert next(line for line in listed if line.startswith("fill_gaps ")).endswith(
+        "your own: different (not ours)]"
+    )
+    assert next(line for line in listed if line.startswith("fill_gaps_cube ")).endswith("your own: same]")
+
+    done = command("udp", "publish", *account, "--json")
+    report = json.loads(done.stdout)
+    results = {outcome["process"]: outcome["result"] for outcome in report["processes"]}
+    expected = dict.fromkeys(PROCESSES, "created") | {
+        "fill_gaps": "refused",
+        "fill_gaps_cube": "unchanged",
+    }
+    assert (done.status, report["published"], results) == (1, False, expected)
+    assert "not published: fill_gaps; there: harmonize_modis_viirs" in done.stderr
+    assert connection.user_defined_process("fill_gaps").describe()["process_graph"] == graph
+
+    done = command("udp", "publish", *account, "--overwrite", "--public")
+    assert (done.status, done.stdout.count(": updated")) == (0, len(PROCESSES))
+    assert connection.user_defined_process("fill_gaps").describe()["public"] is True
+
+
+def test_a_published_process_runs_by_its_name(command, account, connection, tmp_path):
+    """What was published gives what the backend's own process of that name gives."""
+    command("udp", "publish", *account, "--process", "fill_gaps_cube")
+    loaded = connection.load_collection("modis", bands=["modis_B1", "modis_state_1km"])
+    results = []
+    for namespace in ("user", "backend"):
+        cube = connection.datacube_from_process("fill_gaps_cube", namespace=namespace, data=loaded)
+        cube.download(tmp_path / f"{namespace}.nc")
+        results.append(xr.load_dataset(tmp_path / f"{namespace}.nc"))
+    xr.testing.assert_equal(*results)
+    assert results[0]["B1"].notnull().any()
+
+
+def test_a_requirement_is_published(command, account, connection):
+    command("udp", "publish", *account, "--requirement", "none", "--process", "fill_gaps")
+    graph = connection.user_defined_process("fill_gaps").describe()["process_graph"]
+    (tiles,) = (node for node in graph.values() if node["process_id"] == "apply_neighborhood")
+    (run,) = tiles["arguments"]["process"]["process_graph"].values()
+    assert run["arguments"]["udf"] == udfs.with_requirement("fill_gaps", None)
+
+
+def test_what_the_backends_validation_objects_to_is_told(command, account, connection):
+    """The requirement cannot be met there: an error of `validate`, a warning of `publish`."""
+    options = [*account, "--requirement", "openeo-udf-fusion>=99"]
+    done = command("udp", "validate", *options)
+    assert done.status == 1
+    assert "error [backend-validation] UdfRequirementUnmet" in done.stdout
+    done = command("udp", "publish", *options, "--process", "fill_gaps")
+    assert done.status == 0
+    assert "warning: the backend's validation objects: fill_gaps" in done.stderr
+    assert len(connection.list_user_defined_processes()) == 1
+
+
+def test_nothing_is_published_where_a_process_is_wrong(command, account, connection, monkeypatch):
+    from openeo_udf_fusion.publish import structure
+
+    monkeypatch.setattr(structure, "standard_processes", lambda: {"fill_gaps"})
+    done = command("udp", "publish", *account)
+    assert done.status == 1
+    assert "nothing was published" in done.stderr
+    assert "fill_gaps: error [id-taken]" in done.stdout
+    assert connection.list_user_defined_processes() == []
+
+
+def test_diagnostics_are_published_when_they_are_named(command, account, connection):
+    assert "self_test_cube" in definitions()
+    assert command("udp", "publish", *account).status == 0
+    published = {process["id"] for process in connection.list_user_defined_processes()}
+    assert published == PROCESSES
+    command("udp", "publish", *account, "--process", "self_test_cube")
+    published = {process["id"] for process in connection.list_user_defined_processes()}
+    assert published == definitions().keys()
+
+
+def test_a_process_that_there_is_not(command, account):
+    done = command("udp", "publish", *account, "--process", "fill_gap")
+    assert done.status == 1
+    assert "['fill_gap']" in done.stderr
+    assert "fill_gaps_cube" in done.stderr
+
+
+def test_logins_that_fail(command, account, monkeypatch):
+    backend = account[:2]
+    assert "give --user NAME" in command("udp", "publish", *backend).stderr
+    monkeypatch.setenv(PASSWORD_VARIABLE, "guess")
+    done = command("udp", "publish", *account)
+    assert (done.status, done.stdout) == (1, "")
+    assert "CredentialsInvalid" in done.stderr
+    monkeypatch.delenv(PASSWORD_VARIABLE)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    assert PASSWORD_VARIABLE in command("udp", "publish", *account).stderr
+
+
+def test_a_password_is_asked_for_on_a_terminal(command, account, monkeypatch):
+    monkeypatch.delenv(PASSWORD_VARIABLE)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", lambda *_arguments: PASSWORD)
+    assert command("udp", "publish", *account, "--dry-run").status == 0
+
+
+def test_no_option_takes_a_password(command):
+    assert "--password" not in command("udp", "publish", "--help").stdout
+
+
+def test_listing_without_a_login_says_how_to_see_more(command, account):
+    listed = command("udp", "list", *account[:2])
+    assert listed.status == 0
+    assert listed.stdout.count("[predefined; your own processes: log in") == len(definitions())
+
+
+def test_listing_needs_no_backend(command):
+    assert command("udp", "list").stdout.splitlines() == [
+        f"{name} {__version__}: {process['summary']}" for name, process in definitions().items()
+    ]
+    rows = json.loads(command("udp", "list", "--json").stdout)["processes"]
+    assert [row["process"] for row in rows] == list(definitions())
+
+
+def test_publishing_needs_a_backend(command):
+    assert command("udp", "publish").status == 2
+
+
+def test_an_operator_needs_neither_torch_nor_dask():
+    code = "import sys; from openeo_udf_fusion.cli.main import main; "
+    code += "main(['udp', 'validate']); main(['udp', 'list'])"
+    heavy = "{'torch', 'dask', 'fastapi', 'rasterio', 'tqdm', 'openeo_processes_dask'}"
+    listed = f"print(*sorted({heavy} & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", f"{code}; {listed}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.split()) == (0, [])
+
+
+def test_what_is_not_installed_is_named_with_its_extra(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    for name in ("structure", "validation"):
+        monkeypatch.delitem(sys.modules, f"openeo_udf_fusion.publish.{name}", raising=False)
+        monkeypatch.delattr(publish, name, raising=False)
+    done = command("udp", "validate")
+    assert done.status == 1
+    assert "needs jsonschema" in done.stderr
+    assert "openeo-udf-fusion[publish]" in done.stderr

@@ -31,8 +31,8 @@ def scene(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def url(scene) -> Iterator[str]:
-    with backend(scene) as url:
+def url(scene, published) -> Iterator[str]:
+    with backend(scene, private_namespaces=[published]) as url:
         yield url
 
 

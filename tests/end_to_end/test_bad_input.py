@@ -154,7 +154,7 @@ def test_an_area_of_interest_without_data(connection, area, tmp_path, arguments,
 def test_a_required_parameter_is_missing(connection, area, tmp_path):
     cube = connection.datacube_from_process("harmonize_modis_viirs", spatial_extent=area)
     assert fails(cube, tmp_path) == (
-        400, "ProcessParameterMissing", "harmonize_modis_viirs needs the argument 'temporal_extent'"
+        400, "ProcessParameterRequired", "harmonize_modis_viirs needs the argument 'temporal_extent'"
     )  # fmt: skip
 
 
@@ -267,7 +267,7 @@ def content(folder: Path) -> dict[Path, bytes]:
         ("harmonize_modis_viirs_cube", ["data=linked"], "PermissionsInsufficient: "),
         ("harmonize_modis_viirs_cube", ["data=modis"], "ProcessParameterInvalid: .*temporal_extent"),
         ("harmonize_modis_viirs_cube", ["data=3"], "ProcessParameterInvalid: "),
-        ("harmonize_modis_viirs_cube", [], "ProcessParameterMissing: "),
+        ("harmonize_modis_viirs_cube", [], "ProcessParameterRequired: "),
     ],
 )
 def test_the_command_line_says_it_in_one_line(oddities, tmp_path, capsys, process, parameters, message):

@@ -94,3 +94,32 @@ def code(body: str) -> str:
         "def apply_datacube(cube: xr.DataArray, context: dict) -> xr.DataArray:\n"
         f"    {lines}\n"
     )
+
+
+MEAN = callback(m=node("mean", data=given("data")))
+CLOUDY = callback(e=node("array_element", data=given("data"), index=0), g=node("gt", x=of("e"), y=0.5))
+BLUR = code(
+    "padded = np.nan_to_num(cube.values)\n"
+    "moved = sum(np.roll(padded, (dy, dx), (2, 3)) for dy in (-1, 0, 1) for dx in (-1, 0, 1))\n"
+    "return cube.copy(data=moved)"
+)
+
+
+def read(result):
+    """The result of a run, as a cube."""
+    data = xr.open_dataset(result.files[0], decode_coords="all").load()
+    data.close()
+    names = list(result.metadata["bands"]) or list(data.data_vars)
+    joined = xr.concat([data[name] for name in names], dim=pd.Index(names, name="bands"))
+    return joined.transpose(..., "bands", "y", "x")
+
+
+def blur(data, size=5, overlap=1):
+    """A node that makes each pixel the sum of its neighbourhood."""
+    return node(
+        "apply_neighborhood",
+        data=of(data),
+        process=udf(BLUR),
+        size=px(size, size),
+        overlap=px(overlap, overlap),
+    )

@@ -1,7 +1,6 @@
 """Collections: what is found, what is read, and that a window of a cube equals the cube's window."""
 
 import json
-import os
 import pickle
 import tracemalloc
 from collections.abc import Callable
@@ -15,7 +14,6 @@ import rioxarray  # noqa: F401 - registers the accessor `rio`
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rasterio.transform import from_origin
 
 from openeo_udf_fusion.errors import (
     ForbiddenPath,
@@ -27,50 +25,7 @@ from openeo_udf_fusion.errors import (
     UnknownCollection,
 )
 from openeo_udf_fusion.local.collections import find_collections, get_collection
-
-DATES = np.array(["2022-01-01", "2022-01-09", "2022-01-17T10:30:15.5"], "datetime64[ns]")
-UTM = "EPSG:32631"
-
-
-def dataset(
-    names: tuple[str, ...] = ("B1", "B2"),
-    dates: np.ndarray = DATES,
-    size: int = 12,
-    pixel: float = 10.0,
-    time: str = "t",
-    seed: int = 0,
-) -> xr.Dataset:
-    rng = np.random.default_rng(seed)
-    values = {
-        name: ((time, "y", "x"), rng.random((len(dates), size, size), dtype=np.float32)) for name in names
-    }
-    x = 500_000 + pixel * (np.arange(size) + 0.5)
-    y = 5_600_000 - pixel * (np.arange(size) + 0.5)
-    return xr.Dataset(values, {time: dates, "y": y, "x": x}).rio.write_crs(UTM)
-
-
-def geotiff(path: Path, values: np.ndarray, pixel: float = 10.0, **options: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    bands = values if values.ndim == 3 else values[None]
-    profile = {
-        "driver": "GTiff",
-        "dtype": values.dtype,
-        "count": len(bands),
-        "height": bands.shape[1],
-        "width": bands.shape[2],
-        "crs": UTM,
-        "transform": from_origin(500_000, 5_600_000, pixel, pixel),
-    }
-    with rasterio.open(path, "w", **profile | options) as file:
-        file.write(bands)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return folder
-
+from tests.local.collection_files import DATES, UTM, dataset, geotiff
 
 # --- what is a collection
 
@@ -273,135 +228,6 @@ def test_a_window_and_an_extent_select_what_lies_in_both(modis: Path):
     assert cube.shape == (3, 3, 2, 1)
 
 
-# --- several files
-
-
-def test_files_join_over_time_in_order_of_date(data: Path):
-    (data / "c").mkdir()
-    later, earlier = dataset(seed=1, dates=DATES[[2, 1]]), dataset(seed=2, dates=DATES[:1])
-    later.to_netcdf(data / "c" / "a.nc")  # its own dates descend
-    earlier.to_netcdf(data / "c" / "b.nc")
-    cube = get_collection(data, "c").open()
-    assert (cube["t"].values == DATES).all()
-    expected = xr.concat([earlier, later], "t").sortby("t")["B1"]
-    np.testing.assert_array_equal(cube.sel(bands="B1"), expected)
-
-
-def test_a_date_that_is_there_twice_stays_in_the_order_of_the_files(data: Path):
-    (data / "c").mkdir()
-    first, second = dataset(seed=1, dates=DATES[[0, 0]]), dataset(seed=2, dates=DATES[:2])
-    first.to_netcdf(data / "c" / "a.nc")
-    second.to_netcdf(data / "c" / "b.nc")
-    cube = get_collection(data, "c").open(bands=["B1"])
-    assert (cube["t"].values == DATES[[0, 0, 0, 1]]).all()
-    np.testing.assert_array_equal(cube.squeeze("bands"), np.concatenate([first["B1"], second["B1"]]))
-
-
-def test_a_band_is_missing_where_its_file_has_no_such_date(data: Path):
-    (data / "c").mkdir()
-    dataset(("a",), dates=DATES[:2]).to_netcdf(data / "c" / "a.nc")
-    dataset(("b",), dates=DATES[1:]).to_netcdf(data / "c" / "b.nc")
-    cube = get_collection(data, "c").open()
-    assert np.isnan(cube).all(("y", "x")).values.tolist() == [[False, True], [False, False], [True, False]]
-
-
-def test_a_coarser_band_is_brought_onto_the_finest_grid_by_nearest(data: Path):
-    (data / "c").mkdir()
-    fine, coarse = dataset(("fine",), size=12), dataset(("coarse",), size=4, pixel=30.0)
-    fine.to_netcdf(data / "c" / "fine.nc")
-    coarse.to_netcdf(data / "c" / "coarse.nc")
-    collection = get_collection(data, "c")
-    blocks = coarse["coarse"].values.repeat(3, axis=1).repeat(3, axis=2)
-    np.testing.assert_array_equal(collection.open(bands=["coarse"]).squeeze("bands"), blocks)
-    window = collection.open(bands=["coarse"], window=(slice(2, 8), slice(5, 6)))
-    np.testing.assert_array_equal(window.squeeze("bands"), blocks[:, 2:8, 5:6])
-
-
-def test_the_finest_copy_of_a_band_wins(data: Path):
-    (data / "c").mkdir()
-    fine = dataset(("a",), size=12)
-    fine.to_netcdf(data / "c" / "fine.nc")
-    dataset(("a", "b"), size=6, pixel=20.0).to_netcdf(data / "c" / "coarse.nc")
-    collection = get_collection(data, "c")
-    np.testing.assert_array_equal(collection.open(bands=["a"]).squeeze("bands"), fine["a"])
-    assert "coarse.nc" in collection.metadata()["description"]
-
-
-def test_grids_that_do_not_fit_are_named(data: Path):
-    (data / "c").mkdir()
-    dataset(("a",)).to_netcdf(data / "c" / "here.nc")
-    moved = dataset(("b",))
-    moved.assign_coords(x=moved["x"] + 4.0).to_netcdf(data / "c" / "moved.nc")
-    with pytest.raises(InvalidCollection, match=r"moved\.nc.*does not fit"):
-        get_collection(data, "c").grid()
-
-
-def test_a_band_without_time_holds_on_all_dates(data: Path):
-    (data / "c").mkdir()
-    dataset(("a",)).to_netcdf(data / "c" / "a.nc")
-    still = dataset(("height",)).isel(t=0, drop=True)
-    still.to_netcdf(data / "c" / "height.nc")
-    cube = get_collection(data, "c").open(bands=["height"])
-    np.testing.assert_array_equal(cube.squeeze("bands"), np.stack([still["height"]] * 3))
-
-
-def test_an_inner_band_dimension_becomes_bands(data: Path):
-    source = dataset(("a", "b")).to_dataarray("band", name="refl").transpose("t", "band", "y", "x")
-    source = source.assign_coords(band=[1, 2])
-    source.to_dataset().to_netcdf(data / "c.nc")
-    cube = get_collection(data, "c").open()
-    assert cube["bands"].values.tolist() == ["modis_B1", "modis_B2"]
-    np.testing.assert_array_equal(cube, source)
-
-
-def test_a_geotiff_of_several_bands_goes_by_descriptions(data: Path):
-    values = np.random.default_rng(0).random((2, 5, 6), dtype=np.float32)
-    geotiff(data / "c" / "2022-01-01.tif", values)
-    with rasterio.open(data / "c" / "2022-01-01.tif", "r+") as file:
-        file.descriptions = ("red", "nir")
-    cube = get_collection(data, "c").open(bands=["nir", "red"])
-    np.testing.assert_array_equal(cube.squeeze("t"), values[::-1])
-
-
-# --- numbers
-
-
-def test_attributes_of_netcdf_are_applied(data: Path):
-    source = dataset(("rain",))
-    encoding = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 5.0, "_FillValue": -1}
-    source["rain"][:, 0, 0] = np.nan
-    source.to_netcdf(data / "c.nc", encoding={"rain": encoding})
-    cube = get_collection(data, "c").open().squeeze("bands")
-    assert np.isnan(cube[:, 0, 0]).all()
-    np.testing.assert_allclose(cube, source["rain"], atol=0.0051)
-    np.testing.assert_allclose(cube, xr.open_dataset(data / "c.nc")["rain"], rtol=1e-6)
-
-
-def test_unsigned_numbers_of_classic_netcdf_are_unsigned(data: Path):
-    source = dataset(("flags",), dates=DATES[:1])
-    flags = np.full((1, 12, 12), 200, np.uint8)
-    source["flags"] = (("t", "y", "x"), flags.view(np.int8), {"_Unsigned": "true", "_FillValue": np.int8(-1)})
-    source.to_netcdf(data / "c.nc", format="NETCDF3_CLASSIC")
-    assert (get_collection(data, "c").open() == 200).all()
-
-
-def test_scale_offset_and_nodata_of_a_geotiff_are_applied(data: Path):
-    geotiff(data / "c" / "rain_2022-01-01.tif", np.array([[1, 2], [3, -9]], np.int16), nodata=-9)
-    with rasterio.open(data / "c" / "rain_2022-01-01.tif", "r+") as file:
-        file.scales, file.offsets = (0.5,), (10.0,)
-    cube = get_collection(data, "c").open()
-    np.testing.assert_array_equal(cube.squeeze(), np.array([[10.5, 11.0], [11.5, np.nan]], np.float32))
-
-
-def test_32_bit_flags_are_left_out_with_a_note(data: Path):
-    source = dataset(("sur_refl_b01", "qc_500m"))
-    source["qc_500m"] = source["qc_500m"].astype("uint32")
-    source.to_netcdf(data / "c.nc")
-    collection = get_collection(data, "c")
-    assert collection.bands() == ["modis_B1"]
-    assert "qc_500m" in collection.metadata()["description"]
-
-
 # --- collection.json
 
 
@@ -496,24 +322,6 @@ def test_the_file_and_the_reason_are_named(data: Path, make: Callable[[Path], No
         get_collection(data, "c").metadata()
 
 
-def test_a_truncated_geotiff_fails_when_it_is_read(data: Path):
-    path = data / "c" / "a_2022-01-01.tif"
-    geotiff(path, np.random.default_rng(0).random((300, 300), dtype=np.float32), tiled=True)
-    os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(InvalidCollection, match=r"a_2022-01-01\.tif cannot be read"):
-        get_collection(data, "c").open().compute()
-
-
-def test_a_damaged_netcdf_fails_when_it_is_read(data: Path):
-    dataset(size=200).to_netcdf(data / "a.nc", encoding={"B1": {"zlib": True, "chunksizes": (1, 100, 100)}})
-    cube = get_collection(data, "a").open(bands=["B1"])
-    damaged = bytearray((data / "a.nc").read_bytes())
-    damaged[len(damaged) // 8 : len(damaged) // 4] = bytes(len(damaged) // 4 - len(damaged) // 8)
-    (data / "a.nc").write_bytes(damaged)
-    with pytest.raises(InvalidCollection, match=r"a\.nc cannot be read"):
-        cube.compute()
-
-
 def test_a_data_folder_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(InvalidParameter, match=r"nowhere is no folder.*--data"):
         find_collections(tmp_path / "nowhere")
@@ -546,69 +354,7 @@ def test_the_python_client_reads_the_metadata(modis: Path):
     assert set(read.dimension_names()) == {"x", "y", "t", "bands"}
 
 
-# --- real data
-
-
-@pytest.mark.parametrize(
-    ("id", "shape", "dates", "epsg", "centre"),
-    [
-        ("munich_modis", (46, 9, 108, 110), ("2022-01-01", "2023-01-01"), None, (11.6, 48.1)),
-        ("pamplona_modis", (3, 21, 39, 57), ("2021-08-10", "2021-08-12"), None, (-1.64, 42.8)),
-        ("belgium_landsat_sentinel", (790, 35, 64, 64), ("2017-08-01", "2018-11-30"), 32631, (3.024, 50.816)),
-        ("romania_sentinel2", (140, 7, 100, 100), ("2015-08-01", "2021-01-01"), 3035, (22.152, 45.205)),
-    ],
-)
-def test_real_collections_have_their_place_and_time(
-    shared_data: Path,
-    id: str,
-    shape: tuple[int, ...],
-    dates: tuple[str, str],
-    epsg: int | None,
-    centre: tuple[float, float],
-):
-    collection = get_collection(shared_data, id)
-    cube = collection.open()
-    assert cube.shape == shape
-    assert (cube["t"].values[[0, -1]].astype("datetime64[D]") == np.array(dates, "datetime64[D]")).all()
-    assert (np.diff(cube["t"].values) >= np.timedelta64(0)).all()
-    assert cube.rio.crs.to_epsg() == epsg
-    west, south, east, north = collection.metadata()["extent"]["spatial"]["bbox"][0]
-    assert ((west + east) / 2, (south + north) / 2) == pytest.approx(centre, abs=0.05)
-    assert east - west < 1
-
-
-@pytest.mark.parametrize("id", ["munich_modis", "pamplona_modis", "romania_sentinel2"])
-def test_real_reflectance_is_physical(shared_data: Path, id: str):
-    collection = get_collection(shared_data, id)
-    bands = [name for name in collection.bands() if name.startswith(("modis_B", "s2_B"))]
-    reflectance = collection.open(bands=bands).values
-    assert np.nanmin(reflectance) >= -0.011
-    assert np.nanmax(reflectance) < 2
-    assert 0.01 < np.nanmedian(reflectance) < 0.5
-
-
-def test_real_radar_temperature_and_classes_are_physical(shared_data: Path):
-    collection = get_collection(shared_data, "belgium_landsat_sentinel")
-    cube = collection.open(bands=["s1_VV", "temperature_mean", "s2_SCL"])
-    radar, kelvin, classes = (cube.isel(bands=number).values for number in range(3))
-    assert -30 < np.nanmedian(radar) < 0
-    assert 250 < np.nanmin(kelvin) <= np.nanmax(kelvin) < 320
-    assert set(np.unique(classes[~np.isnan(classes)])) <= set(range(1, 12))
-
-
-def test_real_flags_survive(shared_data: Path):
-    path = shared_data / "munich_modis" / "MOD09A1_061_h18v04_munich_2022.nc"
-    flags = get_collection(shared_data, "munich_modis").open(bands=["modis_state_1km"]).squeeze("bands")
-    with xr.open_dataset(path) as raw:
-        np.testing.assert_array_equal(flags, raw["state_500m"])
-
-
-def test_real_1_km_flags_lie_on_the_500_m_grid(shared_data: Path):
-    flags = get_collection(shared_data, "pamplona_modis").open(bands=["modis_state_1km"])
-    folder = shared_data / "pamplona_modis" / "2021222"
-    with rasterio.open(folder / "MODIS_Grid_1km_2D_state_1km_1.tif") as raw:
-        rows, columns = rasterio.transform.rowcol(raw.transform, *np.meshgrid(flags["x"], flags["y"]))
-        np.testing.assert_array_equal(flags[0, 0].values.ravel(), raw.read(1)[rows, columns].ravel())
+# --- what messages tell
 
 
 @pytest.mark.parametrize("id", ["unknown", "../secret", "link", "broken", "odd_keys"])

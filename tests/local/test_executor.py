@@ -1,114 +1,42 @@
-import itertools
+"""Graphs of standard processes are what numpy makes of them, in memory that does not grow with the area."""
+
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pystac
 import pytest
-import xarray as xr
-from hypothesis import HealthCheck, settings
-from hypothesis import given as drawn
-from hypothesis import strategies as st
 
 from openeo_udf_fusion.errors import (
-    Cancelled,
-    ForbiddenPath,
-    FusionError,
     InvalidCube,
-    InvalidGraph,
-    InvalidParameter,
     MissingBands,
     MissingParameter,
     NoDataAvailable,
     UnknownCollection,
-    UnknownParameter,
-    UnknownProcess,
     UnsupportedFormat,
 )
-from openeo_udf_fusion.local import executor, tiles
+from openeo_udf_fusion.local import executor
 from tests.local.graphs import (
+    CLOUDY,
+    MEAN,
     callback,
-    code,
     given,
     load,
     make_cube,
     node,
     of,
     process,
-    px,
+    read,
     store,
-    udf,
     workspace,
 )
-
-BLUR = code(
-    "padded = np.nan_to_num(cube.values)\n"
-    "moved = sum(np.roll(padded, (dy, dx), (2, 3)) for dy in (-1, 0, 1) for dx in (-1, 0, 1))\n"
-    "return cube.copy(data=moved)"
-)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def cube(folder):
-    return store(make_cube(dates=7), folder, "demo")
-
-
-@pytest.fixture(scope="module")
-def coarse(folder):
-    return store(make_cube(8, 10, dates=7, bands=("qa",), size=20.0, seed=1, shift=12.0), folder, "coarse")
-
-
-@pytest.fixture
-def small_tiles(monkeypatch):
-    monkeypatch.setattr(tiles, "TILE_PX", 6)
-    monkeypatch.setattr(tiles, "MINIMAL_TILE_PX", 4)
-
-
-def read(result):
-    """The result of a run, as a cube."""
-    data = xr.open_dataset(result.files[0], decode_coords="all").load()
-    data.close()
-    names = list(result.metadata["bands"]) or list(data.data_vars)
-    joined = xr.concat([data[name] for name in names], dim=pd.Index(names, name="bands"))
-    return joined.transpose(..., "bands", "y", "x")
-
-
-def window(cube, y, x, size):
-    """The sum over a neighbourhood, missing counted as 0, as BLUR makes it."""
-    padded = np.pad(np.nan_to_num(cube.values), ((0, 0), (0, 0), (1, 1), (1, 1)))
-    rows, columns = cube.shape[2:]
-    return sum(
-        padded[:, :, dy : dy + rows, dx : dx + columns] for dy, dx in itertools.product(range(3), range(3))
-    )
-
-
-def blur(data, size=5, overlap=1):
-    return node(
-        "apply_neighborhood",
-        data=of(data),
-        process=udf(BLUR),
-        size=px(size, size),
-        overlap=px(overlap, overlap),
-    )
 
 
 def linear(x, low, high):
     return node("linear_scale_range", x=given(x), inputMin=low, inputMax=high, outputMin=0, outputMax=1)
 
-
-MEAN = callback(m=node("mean", data=given("data")))
-CLOUDY = callback(e=node("array_element", data=given("data"), index=0), g=node("gt", x=of("e"), y=0.5))
 
 CHAIN = {
     "a": load("demo"),
@@ -145,40 +73,6 @@ def test_a_chain_of_processes_is_what_numpy_makes_of_it(cube, coarse, folder, tm
         str(date)[:10] for date in found.t.values
     ] == ["2020-01-01", "2020-02-01", "2020-03-01"]
     assert result.metadata["bands"] == ["NDVI", "nir"]
-
-
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@drawn(
-    tile=st.integers(4, 20),
-    rows=st.integers(4, 19),
-    columns=st.integers(4, 19),
-    size=st.integers(4, 9),
-    twice=st.booleans(),
-)
-def test_tiled_equals_whole(tmp_path_factory, tile, rows, columns, size, twice):
-    folder = tmp_path_factory.mktemp("ragged")
-    cube = store(make_cube(rows, columns, dates=2), folder, "demo")
-    nodes = {"a": load("demo"), "b": blur("a", size)} | ({"c": blur("b", 4)} if twice else {})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles, "TILE_PX", tile)
-        patch.setattr(tiles, "MINIMAL_TILE_PX", 1)
-        tiled = executor.run(process(**nodes), workspace(folder), folder / "out")
-    once = cube.copy(data=window(cube, 1, 1, 3))
-    expected = once.copy(data=window(once, 1, 1, 3)) if twice else once
-    np.testing.assert_allclose(read(tiled).values, expected.values, rtol=1e-5)
-    np.testing.assert_array_equal(
-        executor.load(process(**nodes), workspace(folder)).values, read(tiled).values
-    )
-
-
-def test_every_tile_has_its_own_result(cube, folder, tmp_path, small_tiles):
-    """The parser's callables remember the first result of a callback for good."""
-    doubled = {
-        "a": load("demo"),
-        "b": node("apply", data=of("a"), process=callback(m=node("add", x=given("x"), y=1))),
-    }
-    result = read(executor.run(process(**doubled), workspace(folder), tmp_path))
-    np.testing.assert_allclose(result.values, cube.values + 1, rtol=1e-6)
 
 
 def test_every_period_has_its_own_result(cube, folder):
@@ -262,20 +156,6 @@ def test_band_math_of_the_client(cube, folder):
     np.testing.assert_allclose(found.values, 2.5 * (n - r) / (n + 2.4 * r + 1), rtol=1e-5, equal_nan=True)
 
 
-@pytest.mark.parametrize("method", ["near", "bilinear", "average"])
-def test_pixels_of_uneven_size_are_not_resampled(cube, tmp_path, method):
-    store(cube, tmp_path, "demo")
-    doubling = 500_000 + 2.0 ** np.arange(cube.sizes["x"])
-    store(cube.assign_coords(x=doubling, bands=["a", "b"]), tmp_path, "uneven")
-    resampled = node("resample_cube_spatial", data=of("u"), target=of("a"), method=method)
-    with pytest.raises(InvalidCube, match="evenly spaced x"):
-        executor.load(process(a=load("demo"), u=load("uneven"), r=resampled), workspace(tmp_path))
-    merged = node("merge_cubes", cube1=of("a"), cube2=of("u"))
-    with pytest.raises(InvalidCube, match="evenly spaced x"):
-        executor.load(process(a=load("demo"), u=load("uneven"), m=merged), workspace(tmp_path))
-    assert executor.load(process(u=load("uneven")), workspace(tmp_path)).shape == cube.shape
-
-
 @pytest.mark.parametrize("tiled", [True, False])
 def test_attributes_labels_and_crs_survive_the_chain(coarse, folder, tmp_path, small_tiles, tiled):
     nodes = {**CHAIN, **({} if tiled else {"k": node("apply_kernel", data=of("scaled"), kernel=[[1]])})}
@@ -302,93 +182,9 @@ def test_what_is_not_local_runs_whole_and_says_so(cube, folder, tmp_path):
     np.testing.assert_allclose(read(result).values, 2 * np.nan_to_num(cube.values), rtol=1e-6)
 
 
-def test_a_udf_on_the_lazy_whole_equals_the_tiled_one(cube, folder, tmp_path, small_tiles):
-    same = {"a": load("demo"), "b": blur("a")}
-    lazily = {**same, "k": node("apply_kernel", data=of("b"), kernel=[[1]])}
-    tiled = executor.run(process(**same), workspace(folder), tmp_path / "1")
-    whole = executor.run(process(**lazily), workspace(folder), tmp_path / "2")
-    assert (tiled.metadata["tiled"], whole.metadata["tiled"]) == (True, False)
-    np.testing.assert_allclose(read(tiled).values, read(whole).values, rtol=1e-6)
-
-
-@pytest.mark.parametrize("method", ["near", "bilinear"])
-def test_resampling_is_the_same_in_tiles(coarse, cube, folder, tmp_path, small_tiles, method):
-    resampled = node("resample_cube_spatial", data=of("q"), target=of("a"), method=method)
-    nodes = {"a": load("demo"), "q": load("coarse"), "r": resampled}
-    tiled = read(executor.run(process(**nodes), workspace(folder), tmp_path))
-    whole = executor.load(process(**nodes), workspace(folder))
-    np.testing.assert_allclose(tiled.values, whole.values, rtol=0 if method == "near" else 1e-6)
-    np.testing.assert_array_equal(whole.x, cube.x)
-    if method == "bilinear":
-        row = (coarse.y.values[0] - cube.y.values[4]) / 20
-        column = (cube.x.values[7] - coarse.x.values[0]) / 20
-        corners = coarse.values[0, 0, int(row) :, int(column) :][:2, :2]
-        weights = np.outer([1 - row % 1, row % 1], [1 - column % 1, column % 1])
-        expected = np.nansum(corners * weights) / weights[~np.isnan(corners)].sum()
-        np.testing.assert_allclose(whole.values[0, 0, 4, 7], expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("projection", "resolution"), [(None, 25.0), (32630, 12.0), (4326, 0.0002)])
-def test_resample_spatial_is_the_same_in_tiles(cube, folder, tmp_path, small_tiles, projection, resolution):
-    resampled = node("resample_spatial", data=of("a"), resolution=resolution, projection=projection)
-    nodes = {"a": load("demo"), "r": resampled, "b": blur("r", 4)}
-    result = executor.run(process(**nodes), workspace(folder), tmp_path)
-    assert result.metadata["epsg"] == (projection or 32631)
-    np.testing.assert_allclose(read(result).values, executor.load(process(**nodes), workspace(folder)).values)
-
-
-def test_extents_select_pixel_centres_and_left_closed_intervals(cube, folder):
-    box = {"west": 500_020, "east": 500_070, "south": 5_649_900, "north": 5_649_960, "crs": "EPSG:32631"}
-    dates = [str(cube.t.values[1])[:10], str(cube.t.values[3])[:10]]
-    loaded = executor.load(process(a=load("demo", dates, box)), workspace(folder))
-    inside = cube.isel(t=slice(1, 3)).sel(x=slice(500_020, 500_070), y=slice(5_649_960, 5_649_900))
-    np.testing.assert_array_equal(loaded.values, inside.values)
-    filtered = process(
-        a=load("demo"),
-        b=node("filter_bbox", data=of("a"), extent=box),
-        c=node("filter_temporal", data=of("b"), extent=dates),
-    )
-    np.testing.assert_array_equal(executor.load(filtered, workspace(folder)).values, inside.values)
-
-
-def test_stac_is_loaded_from_the_data_folder_alone(tmp_path):
-    cube = make_cube(dates=1)
-    folder = tmp_path / "data"
-    (folder / "stac").mkdir(parents=True)
-    store(cube, folder / "stac", "pixels")
-    item = pystac.Item("item", None, None, pd.Timestamp("2020-01-05").to_pydatetime(), {})
-    item.add_asset("data", pystac.Asset("./pixels.nc", media_type="application/x-netcdf", roles=["data"]))
-    item.save_object(dest_href=str(folder / "stac" / "item.json"), include_self_link=False)
-    loaded = executor.load(
-        process(a=node("load_stac", url="stac/item.json", bands=["nir"])), workspace(folder)
-    )
-    np.testing.assert_array_equal(loaded, cube.sel(bands=["nir"]))
-    for url in ("https://example.org/item.json", "../../etc/passwd"):
-        with pytest.raises(ForbiddenPath):
-            executor.load(process(a=node("load_stac", url=url)), workspace(folder))
-
-
 def test_nodes_that_the_result_does_not_need_are_left_out(cube, folder):
     graph = process(unused=load("nothing"), a=load("demo"))
     np.testing.assert_array_equal(executor.load(graph, workspace(folder)), cube)
-
-
-def test_polygons_select_the_pixels_inside(cube, folder, tmp_path, small_tiles):
-    corners = [[500_000, 5_650_000], [500_175, 5_650_000], [500_000, 5_649_825], [500_000, 5_650_000]]
-    crs = {"type": "name", "properties": {"name": "EPSG:32631"}}
-    polygon = {
-        "type": "Feature",
-        "properties": {},
-        "crs": crs,
-        "geometry": {"type": "Polygon", "coordinates": [corners]},
-    }
-    loaded = read(executor.run(process(a=load("demo", None, polygon)), workspace(folder), tmp_path))
-    y, x = np.meshgrid(cube.y, cube.x, indexing="ij")
-    below = (x - 500_000) + (5_650_000 - y) < 175
-    expected = np.where(below, cube.values, np.nan)
-    np.testing.assert_array_equal(loaded.values, expected)
-    masked = process(a=load("demo"), b=node("mask_polygon", data=of("a"), mask=polygon))
-    np.testing.assert_array_equal(executor.load(masked, workspace(folder)).values, expected)
 
 
 @pytest.mark.parametrize(
@@ -417,159 +213,6 @@ def test_polygons_select_the_pixels_inside(cube, folder, tmp_path, small_tiles):
 )
 def test_errors_name_what_there_is(cube, folder, tmp_path, nodes, error, message):
     with pytest.raises(error, match=message):
-        executor.run(process(**nodes), workspace(folder), tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("nodes", "errors"),
-    [
-        ({"a": load("demo")}, []),
-        ({"a": load("nothing")}, [UnknownCollection]),
-        ({"a": load("demo", bands=["green"])}, [MissingBands]),
-        ({"a": load("demo"), "b": node("ndwi", data=of("a"))}, [UnknownProcess]),
-        ({"a": load("demo"), "b": node("ndvi", data=of("a"), blue="b")}, [UnknownParameter]),
-        ({"a": load("demo"), "b": node("ndvi")}, [MissingParameter]),
-        (
-            {
-                "a": load("demo"),
-                "b": node("apply", data=of("a"), process=callback(m=node("add", x=given("x"), z=1))),
-            },
-            [UnknownParameter, MissingParameter],
-        ),
-        ({"a": load("demo"), "b": node("ndvi", data=of("c"))}, [InvalidGraph]),
-    ],
-)
-def test_check_finds_errors_without_running(cube, folder, nodes, errors):
-    assert [type(error) for error in executor.check(process(**nodes), workspace(folder))] == errors
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"arguments": {"cube1": 3, "cube2": of("a")}},
-        {"arguments": {"cube1": of("a"), "cube2": None}},
-        {"arguments": {"cube1": {"from_node": {}}, "cube2": of("a")}},
-        {"arguments": {"cube1": {"from_parameter": []}, "cube2": of("a")}},
-        {"namespace": 3},
-        {"process_id": None},
-        {
-            "process_id": "apply_neighborhood",
-            "arguments": {"data": 1, "process": udf(BLUR), "size": px(8, 8)},
-        },
-        {"process_id": "resample_cube_spatial", "arguments": {"data": of("a"), "target": {"x": 1}}},
-        {"process_id": "filter_bbox", "arguments": {"data": of("a"), "extent": 3}},
-        {"process_id": "filter_bands", "arguments": {"data": of("a"), "bands": 3}},
-        {
-            "process_id": "aggregate_temporal",
-            "arguments": {"data": of("a"), "intervals": [3], "reducer": MEAN},
-        },
-        {"process_id": "load_collection", "arguments": load([])["arguments"]},
-        {"process_id": "load_collection", "arguments": load("demo", 3)["arguments"]},
-        {"process_id": "load_collection", "arguments": load("demo", None, 3)["arguments"]},
-        {"process_id": "load_collection", "arguments": load("demo", bands=3)["arguments"]},
-        {"process_id": "load_collection", "arguments": load("demo", None, {"type": "Point"})["arguments"]},
-    ],
-)
-def test_nonsense_is_a_deliberate_error(cube, folder, tmp_path, change):
-    pg = process(a=load("demo"), b={**node("merge_cubes", cube1=of("a"), cube2=of("a")), **change})
-    assert all(isinstance(error, FusionError) for error in executor.check(pg, workspace(folder)))
-    with pytest.raises(FusionError):
-        executor.run(pg, workspace(folder), tmp_path)
-
-
-@pytest.mark.parametrize("parameters", [3, [3], [{"default": 1}], {"name": "a"}])
-def test_nonsense_for_parameters_is_one_too(cube, folder, parameters):
-    (error,) = executor.check({**process(a=load("demo")), "parameters": parameters}, workspace(folder))
-    assert isinstance(error, InvalidGraph)
-
-
-def test_a_run_with_wrong_arguments_does_not_start(cube, folder, tmp_path):
-    with pytest.raises(UnknownParameter, match=r"'blue'.*nir"):
-        executor.run(
-            process(a=load("demo"), b=node("ndvi", data=of("a"), blue="b")), workspace(folder), tmp_path
-        )
-
-
-def test_an_empty_list_of_bands_is_refused(folder, cube):
-    pg = process(a={**load("demo"), "arguments": {**load("demo")["arguments"], "bands": []}})
-    with pytest.raises(InvalidParameter, match="at least one band"):
-        executor.load(pg, workspace(folder))
-    assert [type(error) for error in executor.check(pg, workspace(folder))] == [InvalidParameter]
-
-
-def test_a_cancelled_run_leaves_no_file(cube, folder, tmp_path, small_tiles):
-    steps = []
-    with pytest.raises(Cancelled):
-        executor.run(
-            process(a=load("demo"), b=blur("a")),
-            workspace(folder),
-            tmp_path,
-            progress=steps.append,
-            cancelled=lambda: len(steps) >= 2,
-        )
-    assert 2 <= len(steps) < steps[0].total
-    assert list(tmp_path.iterdir()) == []
-
-
-def is_running(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rsplit(")")[-1].split()[0] != "Z"
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-def test_what_a_udf_started_ends_with_it(cube, folder, tmp_path):
-    started = tmp_path / "pid"
-    hangs = code(
-        "import subprocess, time\n"
-        "pid = subprocess.Popen(['sleep', '600']).pid\n"
-        f"open('{started}.new', 'w').write(str(pid))\n"
-        f"__import__('os').rename('{started}.new', '{started}')\n"
-        "time.sleep(600)\nreturn cube"
-    )
-    nodes = {"a": load("demo"), "b": node("apply", data=of("a"), process=udf(hangs, data="x"))}
-    with pytest.raises(Cancelled):
-        executor.run(process(**nodes), workspace(folder), tmp_path / "out", cancelled=started.exists)
-    pid = int(started.read_text())
-    for _ in range(50):
-        if not is_running(pid):
-            return
-        time.sleep(0.1)
-    os.kill(pid, signal.SIGKILL)
-    pytest.fail("the process that the UDF started is still there")
-
-
-def test_a_udf_that_hangs_is_killed_when_the_run_is_cancelled(cube, folder, tmp_path):
-    asked = itertools.count()
-    hangs = code("import time\ntime.sleep(600)\nreturn cube")
-    nodes = {"a": load("demo"), "b": node("apply", data=of("a"), process=udf(hangs, data="x"))}
-    with pytest.raises(Cancelled):
-        executor.run(process(**nodes), workspace(folder), tmp_path, cancelled=lambda: next(asked) > 5)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_progress_counts_tiles(cube, folder, tmp_path, small_tiles):
-    steps = []
-    executor.run(
-        process(a=load("demo")),
-        workspace(folder),
-        tmp_path / "exact.nc",
-        format="netCDF",
-        progress=steps.append,
-    )
-    assert [step.done for step in steps] == list(range(1, steps[0].total + 1))
-    assert steps[0].total == 9
-    assert all(step.pixels_per_s > 0 for step in steps)
-    assert (tmp_path / "exact.nc").is_file()
-
-
-def test_tiles_with_other_dates_are_refused_with_advice(cube, folder, tmp_path, small_tiles):
-    irregular = code("return cube[: 2 + int(cube.x[0] > 500_050)]")
-    nodes = {
-        "a": load("demo"),
-        "b": node("apply_dimension", data=of("a"), dimension="t", process=udf(irregular)),
-    }
-    with pytest.raises(InvalidCube, match="regular dates"):
         executor.run(process(**nodes), workspace(folder), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,19 +1,12 @@
-"""Formats: what is written is read back, tile by tile equals whole, and a failure leaves nothing behind."""
+"""Formats: what is written is read back, and tile by tile equals whole."""
 
-import errno
-import os
-import subprocess
-import sys
 import tracemalloc
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import rasterio
 import rioxarray  # noqa: F401 - registers the accessor `rio`
@@ -22,52 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
 
-from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, StorageFailed, UnsupportedFormat
+from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, UnsupportedFormat
 from openeo_udf_fusion.local import formats
 from openeo_udf_fusion.local.collections import get_collection
 from openeo_udf_fusion.local.formats import FORMATS, Template, format_of, get_format, write, writer
 from openeo_udf_fusion.local.grids import MODIS_SINUSOIDAL
-from openeo_udf_fusion.local.writers.storage import storing
-
-ALL = [
-    ("netCDF", "result.nc"),
-    ("Zarr", "result.zarr"),
-    ("GTiff", "result.tif"),
-    ("Parquet", "result.parquet"),
-]
-READABLE = ALL[:3]
-
-
-def cube(
-    dates: tuple[str, ...] = ("2022-01-01", "2022-01-09", "2022-03-05"),
-    bands: tuple[str, ...] = ("B1", "B1_sigma", "provenance"),
-    size: tuple[int, int] = (20, 30),
-    crs: CRS = MODIS_SINUSOIDAL,
-    seed: int = 0,
-) -> xr.DataArray:
-    rng = np.random.default_rng(seed)
-    values = rng.random((len(dates), len(bands), *size), dtype=np.float32)
-    values[rng.random(values.shape) < 0.2] = np.nan
-    array = xr.DataArray(
-        values,
-        dims=("t", "bands", "y", "x"),
-        coords={
-            "t": np.array(dates, "datetime64[ns]"),
-            "bands": list(bands),
-            "y": 5_377_439.04437943 - 463.312716528 * np.arange(size[0]),
-            "x": 833_731.23339199 + 463.312716528 * np.arange(size[1]),
-        },
-    )
-    return array.rio.write_crs(crs.to_wkt())
-
-
-def read_back(folder: Path, name: str) -> xr.DataArray:
-    """The written result, as the collection it is."""
-    only = list(folder.iterdir())
-    id = Path(name).stem if len(only) == 1 else folder.name
-    root = folder if len(only) == 1 else folder.parent
-    return get_collection(root, id).open()
-
+from tests.local.results import ALL, READABLE, cube, read_back
 
 # --- round trips
 
@@ -218,88 +171,6 @@ def test_results_without_time_or_bands_are_written(tmp_path: Path, format: str, 
             assert back["mean"].dims == ("y", "x")
 
 
-def test_parquet_has_a_row_per_pixel_and_date(tmp_path: Path):
-    whole = cube()
-    (path,) = write(whole, tmp_path / "result.parquet", "Parquet")
-    table = pd.read_parquet(path)
-    assert table.columns.tolist() == ["t", "y", "x", "B1", "B1_sigma", "provenance"]
-    back = (
-        table.set_index(["t", "y", "x"]).to_xarray().to_dataarray("bands").transpose("t", "bands", "y", "x")
-    )
-    expected = whole.sortby(["t", "y", "x"])
-    np.testing.assert_array_equal(back.sel(bands=whole["bands"].values), expected)
-    metadata = pq.read_schema(path).metadata
-    assert CRS.from_wkt(metadata[b"crs"].decode()) == CRS.from_user_input(whole.rio.crs.to_wkt())
-
-
-def test_parquet_leaves_out_empty_rows_on_request(tmp_path: Path):
-    whole = cube()
-    whole[:, :, 3:] = np.nan
-    write(whole, tmp_path / "result.parquet", "Parquet", {"skip_empty": True})
-    assert len(pd.read_parquet(tmp_path / "result.parquet")) == int((~np.isnan(whole)).any("bands").sum())
-
-
-def test_netcdf_follows_cf(tmp_path: Path):
-    (path,) = write(cube().assign_attrs(process="fuse", parameters={"a": None}), tmp_path / "r.nc", "netCDF")
-    with netCDF4.Dataset(path) as file:
-        band = file["B1"]
-        assert band.dimensions == ("t", "y", "x")
-        assert band.filters()["zlib"]
-        assert band.filters()["shuffle"]
-        assert band.filters()["complevel"] == 4
-        assert band.chunking() == [3, 20, 30]
-        assert file[band.grid_mapping].grid_mapping_name == "sinusoidal"
-        assert file["t"].units == "days since 1970-01-01"
-        assert file["x"].standard_name == "projection_x_coordinate"
-        assert (file.Conventions, file.process, file.parameters) == ("CF-1.11", "fuse", '{"a": null}')
-
-
-@pytest.mark.filterwarnings("ignore:Consolidated metadata")
-@pytest.mark.parametrize("version", [2, 3])
-def test_zarr_opens_in_xarray_with_consolidated_metadata(tmp_path: Path, version: int):
-    whole = cube()
-    write(whole, tmp_path / "r.zarr", "zarr", {"zarr_format": version})
-    back = xr.open_zarr(tmp_path / "r.zarr", consolidated=True)
-    assert (tmp_path / "r.zarr" / ("zarr.json" if version == 3 else ".zmetadata")).exists()
-    np.testing.assert_array_equal(back["B1"], whole.sel(bands="B1"))
-    assert back["B1"].dtype == np.float32
-    assert back["t"].values.tolist() == whole["t"].values.tolist()
-
-
-def test_geotiffs_are_cogs_with_names_and_overviews(tmp_path: Path):
-    whole = cube(dates=("2022-01-01", "2022-01-09"), bands=("B1", "provenance"), size=(700, 600))
-    files = write(whole, tmp_path / "r.tif", "GTiff")
-    assert [file.name for file in files] == ["r_2022-01-01.tif", "r_2022-01-09.tif"]
-    with rasterio.open(files[1]) as file:
-        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
-        assert file.profile["tiled"]
-        assert file.overviews(1)
-        assert file.descriptions == ("B1", "provenance")
-        assert np.isnan(file.nodata)
-        np.testing.assert_array_equal(file.read(), whole[1])
-
-
-@pytest.mark.parametrize(
-    ("dates", "names"),
-    [
-        (("2022-01-01",), ["r.tif"]),
-        (("2022-01-01", "2022-01-01"), ["r_2022-01-01.tif", "r_2022-01-01_2.tif"]),
-        (("2022-01-01", "2022-01-01T10:30"), ["r_2022-01-01T000000.tif", "r_2022-01-01T103000.tif"]),
-    ],
-)
-def test_names_of_geotiffs(tmp_path: Path, dates: tuple[str, ...], names: list[str]):
-    whole = cube(dates, size=(4, 4))
-    assert [file.name for file in write(whole, tmp_path / "c" / "r.tif", "GTiff")] == names
-    np.testing.assert_array_equal(read_back(tmp_path / "c", "r.tif").values, whole.values)
-
-
-def test_a_geotiff_cannot_hold_uneven_coordinates(tmp_path: Path):
-    uneven = cube(size=(3, 3)).assign_coords(x=[0.0, 1.0, 5.0])
-    with pytest.raises(InvalidCube, match="evenly spaced x"):
-        write(uneven, tmp_path / "r.tif", "GTiff")
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("bands", [("a", "a"), ("t",), ("a/b",)])
 def test_band_names_that_no_file_can_hold(tmp_path: Path, bands: tuple[str, ...]):
     with pytest.raises(InvalidCube, match="rename_labels"):
@@ -369,190 +240,7 @@ def test_options_are_taken(tmp_path: Path, format: str, options: dict[str, objec
     assert write(cube(), tmp_path / f"r{FORMATS[format].suffix}", format, options)
 
 
-# --- failures
-
-
-def write_half(whole: xr.DataArray, path: Path, format: str) -> None:
-    with writer(path, format, Template.of(whole)) as opened:
-        opened.write(whole.isel(y=slice(0, 4)), slice(0, 4), slice(0, 30))
-        raise ZeroDivisionError
-
-
-@pytest.mark.parametrize(("format", "name"), ALL)
-def test_an_error_in_the_middle_leaves_what_was_there(tmp_path: Path, format: str, name: str):
-    before = cube(dates=("2021-01-01",), seed=1)
-    write(before, tmp_path / name, format)
-    listing = sorted(tmp_path.iterdir())
-    whole = cube(dates=("2021-01-01",), seed=2)
-    with pytest.raises(ZeroDivisionError):
-        write_half(whole, tmp_path / name, format)
-    assert sorted(tmp_path.iterdir()) == listing
-    if format != "Parquet":
-        np.testing.assert_array_equal(read_back(tmp_path, name).values, before.values)
-
-
-@pytest.mark.parametrize(("format", "name"), ALL)
-def test_a_new_result_takes_the_place_of_the_old(tmp_path: Path, format: str, name: str):
-    for seed in (1, 2):
-        whole = cube(dates=("2021-01-01",), seed=seed)
-        assert write(whole, tmp_path / name, format) == [tmp_path / name]
-    assert list(tmp_path.iterdir()) == [tmp_path / name]
-    if format != "Parquet":
-        np.testing.assert_array_equal(read_back(tmp_path, name).values, whole.values)
-
-
-class FullDisk:
-    """A sink whose disk is full from the first, or only from the last byte."""
-
-    def __init__(self, path: Path, at: str, error: Exception) -> None:
-        self._at, self._error = at, error
-        path.write_bytes(b"half a file")
-
-    def store(self, values: np.ndarray, y: slice, x: slice) -> None:
-        if self._at == "store":
-            raise self._error
-
-    def close(self) -> None:
-        if self._at == "close":
-            raise self._error
-
-    def abandon(self) -> None:
-        raise self._error
-
-
-@pytest.mark.parametrize("at", ["store", "close"])
-@pytest.mark.parametrize(
-    "error",
-    [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("NetCDF: HDF error")],
-    ids=["OSError", "RuntimeError"],
-)
-def test_a_full_disk_says_what_to_do_and_leaves_nothing(tmp_path: Path, at: str, error: Exception):
-    full = formats.Format(
-        "full", "", ".full", "", (), {}, lambda path, template, options: FullDisk(path, at, error)
-    )
-    FORMATS["full"] = full
-    try:
-        with pytest.raises(StorageFailed, match="free some space") as raised:
-            write(cube(), tmp_path / "r.full", "full")
-    finally:
-        del FORMATS["full"]
-    assert str(error) in str(raised.value)
-    assert not list(tmp_path.iterdir())
-
-
-LIMITED = """
-import resource, signal, sys
-from pathlib import Path
-import numpy as np, xarray as xr
-import rioxarray
-from openeo_udf_fusion.errors import StorageFailed
-from openeo_udf_fusion.local.formats import write
-
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-values = np.random.default_rng(0).random((2, 2, 200, 200), dtype=np.float32)
-coords = {"t": np.array(["2022-01-01", "2022-01-02"], "datetime64[ns]"), "bands": ["a", "b"],
-          "y": -np.arange(200.0), "x": np.arange(200.0)}
-cube = xr.DataArray(values, coords, ("t", "bands", "y", "x")).rio.write_crs(32631)
-for name, format in [("r.nc", "netCDF"), ("r.zarr", "Zarr"), ("r.tif", "GTiff"), ("r.parquet", "Parquet")]:
-    for limit in (500, 20_000, 200_000):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        try:
-            write(cube, Path(sys.argv[1]) / name, format)
-        except StorageFailed:
-            continue
-        sys.exit(f"{format} was written within {limit} bytes a file")
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-write(cube, Path(sys.argv[1]) / "at_last.nc", "netCDF")
-"""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
-def test_files_that_the_system_cuts_short_leave_nothing(tmp_path: Path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", LIMITED, str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert [path.name for path in tmp_path.iterdir()] == ["at_last.nc"]
-
-
-@pytest.mark.parametrize(("format", "name"), ALL)
-def test_a_folder_with_other_content_is_never_replaced(tmp_path: Path, format: str, name: str):
-    (tmp_path / name).mkdir()
-    (tmp_path / name / "mine.txt").write_text("keep")
-    with pytest.raises(StorageFailed, match="choose another name"):
-        write(cube(dates=("2022-01-01",)), tmp_path / name, format)
-    assert (tmp_path / name / "mine.txt").read_text() == "keep"
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-
-
-def test_a_name_that_cannot_be_given_leaves_all_earlier_files(tmp_path: Path, monkeypatch):
-    """The last of three dates cannot be renamed: the earlier results are back, nothing else is there."""
-    path = tmp_path / "r.tif"
-    write(cube(seed=1), path, "GTiff")
-    before, replace = content(tmp_path), os.replace
-
-    def refuse_the_last(source: Path, target: Path) -> None:
-        if Path(source).suffix == ".tif" and Path(target).name == "r_2022-03-05.tif":
-            raise OSError(errno.EROFS, "Read-only file system")
-        replace(source, target)
-
-    refused = cube(seed=2)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "replace", refuse_the_last)
-        with pytest.raises(StorageFailed, match="Read-only"):
-            write(refused.isel(t=[0, 2]), path, "GTiff")
-    assert content(tmp_path) == before
-    write(refused, path, "GTiff")
-    after = content(tmp_path)
-    assert after.keys() == before.keys()
-    assert not any(after[name] == before[name] for name in after)
-
-
-@pytest.mark.parametrize("inside", ["mine.txt", "sub/mine.txt"])
-def test_a_folder_with_the_name_of_a_date_is_never_replaced(tmp_path: Path, inside: str):
-    mine = tmp_path / "r_2022-01-09.tif" / inside
-    mine.parent.mkdir(parents=True)
-    mine.write_text("keep")
-    with pytest.raises(StorageFailed, match=r"r_2022-01-09\.tif is a folder"):
-        write(cube(), tmp_path / "r.tif", "GTiff")
-    assert mine.read_text() == "keep"
-    assert [path.name for path in tmp_path.iterdir()] == ["r_2022-01-09.tif"]
-
-
-def test_the_target_of_a_link_is_left_alone(tmp_path: Path):
-    for name in ("r_2022-01-01.tif", "r_2022-01-09.tif"):
-        (tmp_path / f"kept_{name}").write_text("keep")
-        (tmp_path / name).symlink_to(tmp_path / f"kept_{name}")
-    write(cube(dates=("2022-01-01", "2022-01-09")), tmp_path / "r.tif", "GTiff")
-    assert {file.read_text() for file in tmp_path.glob("kept_*")} == {"keep"}
-    assert not any(file.name.startswith(".") for file in tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "raises",
-    [
-        lambda folder: OSError(errno.EROFS, "Read-only file system", f"{folder}/.r.nc.tmp"),
-        lambda folder: RuntimeError(f"{folder}/.r.nc.tmp: HDF error"),
-    ],
-    ids=["OSError", "RuntimeError"],
-)
-def test_messages_name_the_file_and_not_its_folder(tmp_path: Path, raises: Callable[[Path], Exception]):
-    """A server's client reads them."""
-    with (
-        pytest.raises(StorageFailed, match=r"^r\.nc could not be written") as raised,
-        storing(tmp_path / "r.nc"),
-    ):
-        raise raises(tmp_path)
-    assert str(tmp_path) not in str(raised.value)
-
-
-def test_a_folder_that_cannot_be_made_is_a_storage_failure(tmp_path: Path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageFailed, match="choose another folder"):
-        write(cube(), tmp_path / "file" / "r.nc", "netCDF")
+# --- real data
 
 
 def test_a_real_cube_goes_there_and_back(shared_data: Path, tmp_path: Path):

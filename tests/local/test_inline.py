@@ -231,13 +231,13 @@ def doubling(levels):
 
 
 def test_doubling_processes_end_before_memory_does():
-    pg = process(n=node("p60", x=1))
+    pg = process(n=node("p20", x=1))
     with pytest.raises(InvalidGraph, match=r"more than 10000 nodes .* -> "):
         flat(pg, doubling(60))
     assert len(flat(process(n=node("p8", x=1)), doubling(8))) == 2**8
 
 
 def test_doubling_processes_within_a_callback_end_too():
-    pg = process(a=load("c"), b=node("apply", data=of("a"), process=callback(n=node("p60", x=given("x")))))
+    pg = process(a=load("c"), b=node("apply", data=of("a"), process=callback(n=node("p20", x=given("x")))))
     with pytest.raises(InvalidGraph, match="more than 10000 nodes"):
         flat(pg, doubling(60))

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 
 def survey_of(folder, **nodes):
-    return executor._prepare(process(**nodes), workspace(folder), None, lambda: False).survey({})
+    return executor.prepare(process(**nodes), workspace(folder)).survey({})
 
 
 def chunks(name, y, x):
@@ -64,7 +64,7 @@ def test_results_come_in_order_and_no_more_than_the_limit_wait():
 
     boxes = tiles((1, 20), (1, 1))
     with ThreadPoolExecutor(2) as pool:
-        results = ahead(pool, work, boxes, 3)
+        results = ahead(pool, work, boxes, lambda: 3)
         first = next(results)
         assert len(started) <= 3
         taken.set()
@@ -79,7 +79,7 @@ def test_an_error_ends_the_rest():
 
     done = []
     with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match="here"):
-        done.extend(value for _, value in ahead(pool, work, tiles((1, 100), (1, 1)), 3))
+        done.extend(value for _, value in ahead(pool, work, tiles((1, 100), (1, 1)), lambda: 3))
     assert len(done) <= 3
 
 

@@ -1,4 +1,4 @@
-"""A small seeded cube of both sensors, and the shipped model."""
+"""A small seeded cube of both sensors, and the shipped model in either runtime."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ from openeo_udf_fusion.models.series import Observations
 Cube = dict[str, Observations]
 
 
-@pytest.fixture(scope="session")
-def model() -> Pixelwise:
-    return weights.load("satfusenet", device="cpu")
+@pytest.fixture(scope="session", params=["torch", "onnx"])
+def model(request: pytest.FixtureRequest) -> Pixelwise:
+    return weights.load("satfusenet", device="cpu", runtime=request.param)
 
 
 @pytest.fixture

@@ -39,18 +39,18 @@ def estimate(before: list[float], after: list[float]) -> Estimate:
     return Estimate(base + 0.1, base * 0 + 0.01, base, spread(before), spread(after))
 
 
-NOBODY = torch.tensor([False])
+KNOWN = torch.tensor([0.9])
 CALM = torch.full((1, 40, 7), 0.2)
 
 
-def apply(card: dict, given: Estimate, strange=NOBODY, seen_on=(), values=CALM):
+def apply(card: dict, given: Estimate, strangeness=KNOWN, seen_on=(), values=CALM):
     """Location and sigma of MODIS; the queries are the grid's first days, of which some were observed."""
     queries = given.base.shape[1]
     valid = torch.zeros(values.shape, dtype=torch.bool)
     valid[:, queries:] = True
     valid[:, list(seen_on)] = True
     own = Grid(torch.where(valid, values, 0.0), valid)
-    return Calibration.from_json(card).apply(given, own, torch.arange(queries), strange, "modis")
+    return Calibration.from_json(card).apply(given, own, torch.arange(queries), strangeness, "modis")
 
 
 def test_share_and_inflation_apply_off_the_observed_days():
@@ -69,14 +69,30 @@ def test_between_knots_the_factor_grows_with_the_gap():
     np.testing.assert_allclose(sigma[0, :, 3] / 0.01, expected, rtol=1e-5)
 
 
-def test_of_a_stranger_the_base_alone_counts_and_the_correction_is_doubt():
+@pytest.mark.parametrize("strangeness", [1.001 + module.RAMP, 7.0])
+def test_of_a_stranger_the_base_alone_counts_and_the_correction_is_doubt(strangeness):
     given = estimate([5], [6])
-    location, sigma = apply(stored(), given, strange=~NOBODY)
+    location, sigma = apply(stored(), given, torch.tensor([strangeness]))
     np.testing.assert_array_equal(location, given.base)
     np.testing.assert_allclose(sigma, np.hypot(0.02, 0.1), rtol=1e-5)
 
 
-def strangeness(reflectance: float, known=slice(None)) -> float:
+def test_distrust_grows_without_a_step():
+    """What two runtimes find of one pixel differs by rounding, and so may what they make of it."""
+    given = estimate([5], [6])
+    steps = torch.linspace(0.99, 1.01 + module.RAMP, 2000)
+    found = [apply(stored(), given, strangeness[None]) for strangeness in steps]
+    location, sigma = (np.array([float(each[part][0, 0, 0]) for each in found]) for part in (0, 1))
+    assert location[0] == pytest.approx(0.25)
+    assert location[-1] == pytest.approx(0.2)
+    assert (np.diff(location) <= 0).all()
+    assert (np.diff(sigma) >= 0).all()
+    steepest = 0.1 / module.RAMP * float(steps[1] - steps[0])
+    assert np.abs(np.diff(location)).max() <= 1.01 * steepest
+    assert np.abs(np.diff(sigma)).max() <= 1.01 * steepest
+
+
+def strangeness_of(reflectance: float, known=slice(None)) -> float:
     """Of a pixel whose bands are all alike, of which some are known."""
     centres = {sensor: torch.full((1, bands), reflectance) for sensor, bands in BANDS.items()}
     mask = torch.zeros(1, 15, dtype=torch.bool)
@@ -87,8 +103,8 @@ def strangeness(reflectance: float, known=slice(None)) -> float:
 @pytest.mark.parametrize("reflectance", [0.0, 0.16, 0.5, 1.5])
 def test_strangeness_is_the_distance_from_the_known_per_band(reflectance):
     expected = abs(np.sqrt(reflectance) - 0.4)
-    assert strangeness(reflectance) == pytest.approx(expected, abs=1e-6)
-    assert strangeness(reflectance, known=slice(3, 5)) == pytest.approx(expected, abs=1e-6)
+    assert strangeness_of(reflectance) == pytest.approx(expected, abs=1e-6)
+    assert strangeness_of(reflectance, known=slice(3, 5)) == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_band_that_was_never_seen_says_nothing():

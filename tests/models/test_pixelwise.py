@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
-from openeo_udf_fusion.models.pixelwise import Pixelwise, pixel_blocks
+from openeo_udf_fusion.models import pixelwise, weights
+from openeo_udf_fusion.models.pixelwise import pixel_blocks
 from openeo_udf_fusion.models.series import Observations
 
 FIRST = 18_000
@@ -190,9 +191,23 @@ def test_what_was_seen_that_day_is_nearly_returned(model, make_observed):
 
 def test_bfloat16_stays_close(model, make_observed):
     observed = make_observed()
-    narrow = Pixelwise(model.model, model.calibration, "bfloat16")
+    narrow = weights.load("satfusenet", device="cpu", runtime="torch", precision="bfloat16")
     expected, found = (m.predict(observed, QUERY, "modis") for m in (model, narrow))
     assert np.abs(found.mean - expected.mean).max() < 0.2 * expected.sigma.max()
+
+
+def test_tiles_and_batches_change_nothing(model, make_observed, monkeypatch):
+    observed = make_observed(y=5, x=7)
+    whole = model.predict(observed, QUERY, "modis", LEVELS)
+    monkeypatch.setattr(pixelwise, "PIXEL_DAYS", 4 * 160)
+    for rows, columns in pixel_blocks(5, 7, 9):
+        tile = {
+            s: Observations(o.values[:, :, rows, columns], o.valid[:, :, rows, columns], o.days)
+            for s, o in observed.items()
+        }
+        found = model.predict(tile, QUERY, "modis", LEVELS)
+        for part, expected in zip(found, whole, strict=True):
+            np.testing.assert_allclose(part, expected[..., rows, columns], **CLOSE)
 
 
 @pytest.mark.parametrize(("y", "x", "pixels"), [(1, 1, 64), (7, 5, 64), (3, 200, 64), (5, 4, 1), (2, 3, 6)])

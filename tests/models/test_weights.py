@@ -22,7 +22,7 @@ def test_loading_twice_gives_the_same_object():
 
 
 def test_a_whole_copy_loads(copied):
-    assert weights.load("satfusenet", device="cpu", folder=copied).model.config.modis[0] == "B1"
+    assert weights.load("satfusenet", device="cpu", folder=copied).network.bands["modis"][0] == "B1"
 
 
 def test_missing_weights_are_named(copied):

@@ -48,7 +48,7 @@ def test_all_networks_are_trained_on_their_own_places_and_calibrated_by_the_othe
     assert sum(map(len, unseen)) == 20
     assert set.union(*unseen) == seen[None]
     loaded = weights.load("satfusenet", device="cpu", folder=out)
-    assert loaded.calibration is not None
+    assert loaded.network.calibration is not None
 
 
 def spy_on(monkeypatch):

@@ -12,7 +12,7 @@ def test_what_is_written_loads_again(tiny, tmp_path):
     card.write(model, {"kind": "semi-real"}, {}, {"command": "none"}, tmp_path)
     read = cards.read("satfusenet", tmp_path)
     assert weights.config_of(read) == tiny
-    loaded = weights.load("satfusenet", device="cpu", folder=tmp_path).model.state_dict()
+    loaded = weights.load("satfusenet", device="cpu", folder=tmp_path).network.model.state_dict()
     for name, value in model.state_dict().items():
         torch.testing.assert_close(loaded[name], value)
     assert {file.name for file in tmp_path.iterdir()} == {"satfusenet.json", "satfusenet.safetensors"}

@@ -3,7 +3,9 @@
 import ast
 import importlib.util
 import re
+import sys
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 from openeo.udf.run_code import extract_udf_dependencies
@@ -80,7 +82,8 @@ def test_only_what_a_worker_has_is_imported(name):
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     assert all(node in tree.body for node in nodes)
     assert not any(getattr(node, "level", 0) for node in nodes)
-    assert {ast.unparse(node) for node in nodes} == {
+    log = {"from openeo.udf import inspect", "from openeo_udf_fusion.models import weights"}
+    assert {ast.unparse(node) for node in nodes} - log == {
         "import xarray",
         "from openeo.metadata import CubeMetadata",
         f"from openeo_udf_fusion.processes import {name} as process",
@@ -128,6 +131,33 @@ def test_an_image_that_brings_the_package_needs_no_block(name):
 def test_a_shipped_text_is_known_whatever_it_requires(name):
     for requirement in (REQUIREMENT, "openeo-udf-fusion>=9", None):
         assert udfs.is_shipped(udfs.with_requirement(name, requirement))
+    for folder in (udfs.ARCHIVE_FOLDER, "elsewhere_2"):
+        assert udfs.is_shipped(udfs.with_archive(name, folder))
+
+
+@EVERY
+def test_an_archive_is_found_only_where_the_package_is_not_installed(name, monkeypatch):
+    text = udfs.with_archive(name, "unpacked")
+    assert extract_udf_dependencies(text) is None
+    assert text.endswith(udfs.with_requirement(name, None))
+    before = text.removesuffix(udfs.with_requirement(name, None))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    exec(before, {})
+    assert "unpacked" not in sys.path
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.delitem(sys.modules, "pyspark", raising=False)
+    exec(before, {})
+    assert sys.path[0] == "unpacked"
+    spark = SimpleNamespace(SparkFiles=SimpleNamespace(get="/spark/files/{}".format))
+    monkeypatch.setitem(sys.modules, "pyspark", spark)
+    exec(before, {})
+    assert sys.path[:2] == ["unpacked", "/spark/files/unpacked"]
+
+
+@pytest.mark.parametrize("folder", ["", "fusion-deps", "../deps", "a b", 'x")\nprint("', "dép"])
+def test_the_folder_of_an_archive_is_a_plain_word(folder):
+    with pytest.raises(InvalidParameter, match="plain word"):
+        udfs.with_archive("fill_gaps", folder)
 
 
 @EVERY

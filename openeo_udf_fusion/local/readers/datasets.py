@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from openeo_udf_fusion.errors import InvalidCollection
+from openeo_udf_fusion.errors import ForbiddenPath, InvalidCollection
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.grids import WGS84, Grid, parse_crs, regular_axis
+from openeo_udf_fusion.local.hdf5 import HDF5
 from openeo_udf_fusion.local.readers.bandnames import (
     LABEL_ATTR,
     Context,
@@ -26,14 +27,16 @@ from openeo_udf_fusion.local.readers.bandnames import (
     sensor_of,
 )
 from openeo_udf_fusion.local.readers.dates import as_dates, date_in_path
-from openeo_udf_fusion.local.readers.folders import is_zarr
+from openeo_udf_fusion.local.readers.folders import is_zarr, reason_of
 from openeo_udf_fusion.local.readers.layers import Indices, Layer
+from openeo_udf_fusion.local.readers.references import require_self_contained
 
 _TIME = ("t", "time", "timestamp", "datetime", "date")
 _Y = ("y", "lat", "latitude", "northing", "ydim")
 _X = ("x", "lon", "longitude", "easting", "xdim")
 # What xarray calls a variable that nobody named: no prefix for its bands.
 _NAMELESS = frozenset({"__xarray_dataarray_variable__", "__xarray_dataarray_name__"})
+_AS_STORED: Mapping[str, bool] = {"mask_and_scale": False, "decode_timedelta": False, "cache": False}
 
 
 @dataclass(frozen=True)
@@ -68,25 +71,35 @@ class VariableReader:
         try:
             values: NDArray[np.generic] = variable.isel(key).transpose(*order).values
         except (OSError, RuntimeError, ValueError) as error:  # a damaged chunk
-            raise InvalidCollection(f"{self.path.name} cannot be read: {error}; is it complete?") from error
+            reason = reason_of(error, self.path)
+            raise InvalidCollection(f"{self.path.name} cannot be read: {reason}; is it complete?") from error
         if self.unsigned:
             values = values.view(f"u{values.dtype.itemsize}")
         return values if time is not None else np.broadcast_to(values, (len(steps), *values.shape))
 
 
 def open_dataset(path: Path) -> xr.Dataset:
-    """The dataset, not decoded except for time; open files are shared, and xarray locks them.
+    """The dataset, not decoded except for time; open files are shared, and reads of them are locked.
 
     Raises
     ------
     InvalidCollection
         The file cannot be read.
+    ForbiddenPath
+        It has values in another file.
     """
     try:
-        return _open(path, path.stat().st_mtime_ns)
+        changed_ns = path.stat().st_mtime_ns
+        if is_zarr(path):
+            return _open(path, changed_ns)
+        # Locked out here, the second who asks for a file finds it open.
+        with HDF5:
+            return _open(path, changed_ns)
+    except ForbiddenPath:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         raise InvalidCollection(
-            f"{path.name} cannot be read: {error}; repair it or take it out of the folder"
+            f"{path.name} cannot be read: {reason_of(error, path)}; repair it or take it out of the folder"
         ) from error
 
 
@@ -119,8 +132,10 @@ def dataset_layers(path: Path, context: Context) -> list[Layer]:
 @lru_cache(maxsize=64)
 def _open(path: Path, changed_ns: int) -> xr.Dataset:
     """`changed_ns` makes a rewritten file another key."""
-    engine = "zarr" if is_zarr(path) else "netcdf4"
-    return xr.open_dataset(path, engine=engine, mask_and_scale=False, decode_timedelta=False, cache=False)
+    if is_zarr(path):
+        return xr.open_dataset(path, engine="zarr", **_AS_STORED)
+    require_self_contained(path)
+    return xr.open_dataset(path, engine="netcdf4", lock=HDF5, **_AS_STORED)
 
 
 def _variable_layers(

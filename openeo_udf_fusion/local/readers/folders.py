@@ -1,5 +1,6 @@
 """What lies in a data folder, and the promise that nothing outside of it is read."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,18 +17,36 @@ def confined(path: Path, root: Path) -> Path:
     Raises
     ------
     ForbiddenPath
-        It leads out of `root`.
+        It leads out of `root`, or no file can have such a name.
     """
-    resolved = path.resolve()
+    try:
+        resolved = path.resolve()
+        resolved.exists()
+    except (ValueError, OSError) as error:  # NUL, half a surrogate pair, a name that is too long
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ForbiddenPath(f"{path.name[:80]!r} is no name of a file: {reason}") from None
     if not resolved.is_relative_to(root.resolve()):
         name = path.relative_to(root) if path.is_relative_to(root) else path.name
         raise ForbiddenPath(f"{name} leads out of the data folder; copy the file into the folder")
     return resolved
 
 
+def confined_store(store: Path, root: Path) -> None:
+    """Raise ForbiddenPath where a link in a Zarr store leads out of `root`: its library opens any file."""
+    for folder, folders, files in os.walk(store):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(folder, name)):
+                confined(Path(folder, name), root)
+
+
 def is_inside(path: Path, root: Path) -> bool:
     """Whether `path`, with its links resolved, lies in `root`."""
     return path.resolve().is_relative_to(root.resolve())
+
+
+def reason_of(error: Exception, path: Path) -> str:
+    """What a library says of a file, without the folders above it: users need not know them."""
+    return str(error).replace(str(path), path.name)
 
 
 def is_netcdf(path: Path) -> bool:

@@ -25,7 +25,11 @@ from openeo_udf_fusion.local.readers.bandnames import (
     sensor_of,
 )
 from openeo_udf_fusion.local.readers.dates import DATE_TAG, Dates, as_dates, date_in_path, without_date
+from openeo_udf_fusion.local.readers.folders import reason_of
 from openeo_udf_fusion.local.readers.layers import Indices, Layer
+
+DRIVER = "GTiff"
+"""No other one: GDAL goes by the content, and a VRT named .tif would read any file or URL."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,11 @@ class BandReader:
         """Raw values (t, y, x); the file has one step."""
         window = RasterWindow.from_slices(rows, columns)
         try:
-            with rasterio.open(self.path) as source:
+            with rasterio.open(self.path, driver=DRIVER) as source:
                 values: NDArray[np.generic] = source.read(self.index, window=window)
         except RasterioError as error:
-            raise InvalidCollection(f"{self.path.name} cannot be read: {error}; is it complete?") from error
+            reason = reason_of(error, self.path)
+            raise InvalidCollection(f"{self.path.name} cannot be read: {reason}; is it complete?") from error
         return np.broadcast_to(values, (len(steps), *values.shape))
 
 
@@ -60,11 +65,11 @@ def raster_layers(
         The file cannot be read, is rotated, or has no coordinate reference system.
     """
     try:
-        with rasterio.open(path) as source:
+        with rasterio.open(path, driver=DRIVER) as source:
             return _layers(path, source, context, names, stated)
     except RasterioError as error:
         raise InvalidCollection(
-            f"{path.name} cannot be read: {error}; repair it or take it out of the folder"
+            f"{path.name} cannot be read: {reason_of(error, path)}; repair it or take it out of the folder"
         ) from error
 
 

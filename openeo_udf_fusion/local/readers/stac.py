@@ -16,7 +16,7 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.readers.bandnames import Context, Override
 from openeo_udf_fusion.local.readers.datasets import dataset_layers
 from openeo_udf_fusion.local.readers.dates import as_dates
-from openeo_udf_fusion.local.readers.folders import confined, is_geotiff, is_netcdf, is_zarr
+from openeo_udf_fusion.local.readers.folders import confined, confined_store, is_geotiff, is_netcdf, is_zarr
 from openeo_udf_fusion.local.readers.layers import Layer
 from openeo_udf_fusion.local.readers.rasters import raster_layers
 
@@ -126,6 +126,7 @@ def _item_layers(item: pystac.Item, context: Context, root: Path) -> Iterator[La
             asset_context = replace(own, crs=_crs(asset.extra_fields) or own.crs)
             yield from raster_layers(path, asset_context, _names(bands, key), bands)
         elif is_netcdf(path) or is_zarr(path):
+            confined_store(path, root)
             yield from dataset_layers(path, own)
 
 

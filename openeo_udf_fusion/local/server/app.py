@@ -1,7 +1,9 @@
 """The application: settings and an executor in, an openEO API out."""
 
 import fcntl
+import logging
 import shutil
+import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,10 +17,10 @@ from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local import executor as local_executor
 from openeo_udf_fusion.local.executor import Workspace
-from openeo_udf_fusion.local.fetch import fetch_json
 from openeo_udf_fusion.local.server import (
     auth,
     discovery,
+    health,
     job_endpoints,
     processing,
     result_endpoints,
@@ -27,12 +29,19 @@ from openeo_udf_fusion.local.server import (
 from openeo_udf_fusion.local.server.cross_origin import CrossOrigin
 from openeo_udf_fusion.local.server.executors import Executor
 from openeo_udf_fusion.local.server.jobs import JobStore
+from openeo_udf_fusion.local.server.logs import RequestLog
+from openeo_udf_fusion.local.server.namespaces import NamespaceReader
+from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.responses import AsciiJsonResponse, install_error_handlers
+from openeo_udf_fusion.local.server.retention import Retention
+from openeo_udf_fusion.local.server.run_rules import RunRules
 from openeo_udf_fusion.local.server.settings import Settings
 from openeo_udf_fusion.local.server.signed_links import LinkSigner
 from openeo_udf_fusion.local.server.storage import storage_failed
 from openeo_udf_fusion.local.server.worker import Worker
 from openeo_udf_fusion.local.standard import specifications as standard
+
+logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings, executor: Executor = local_executor) -> FastAPI:
@@ -60,16 +69,29 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
     shutil.rmtree(scratch, ignore_errors=True)
 
     predefined = predefined_processes()
-    stored = user_processes.UserProcesses(settings.state / "process_graphs")
-    workspace = Workspace(data=settings.data, definitions=definitions(stored), fetch=fetch_json)
-    jobs = JobStore(settings.state / "jobs")
-    worker = Worker(jobs, executor, workspace, scratch)
-    synchronous = processing.Processing(executor, workspace, scratch)
+    limits = settings.limits
+    authenticator = auth.Authenticator(settings)
+    stored = user_processes.StoredProcesses(settings.state / "process_graphs", authenticator.heir, limits)
+    fetch = NamespaceReader(settings.namespaces, settings.private_namespaces)
+
+    def workspace_of(user: str) -> Workspace:
+        return Workspace(settings.data, definitions(stored.of(user)), fetch, user, limits.graph, settings.udf)
+
+    rules = RunRules(settings.run_timeout_s, authenticator.knows)
+    jobs = JobStore(settings.state / "jobs", authenticator.heir, limits)
+    quota = DiskQuota(settings.state, jobs, settings.disk_quota_bytes, settings.user_quota_bytes)
+    retention = Retention(jobs, settings.keep_jobs_s)
+    worker = Worker(jobs, executor, workspace_of, scratch, quota, rules)
+    synchronous = processing.Processing(
+        executor, workspace_of, scratch, quota, limits.synchronous_per_user, rules
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         worker.start()
+        retention.start()
         yield
+        retention.stop()
         worker.stop()
         lock.close()
 
@@ -82,20 +104,23 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
         lifespan=lifespan,
     )
     app.state.stop = synchronous.stop
+    app.state.header_bytes = limits.header_bytes
     install_error_handlers(app)
-    app.add_middleware(CrossOrigin, guarded=settings.open)
-    authenticator = auth.Authenticator(settings)
+    app.add_middleware(CrossOrigin, guarded=settings.open, limits=limits)
+    app.add_middleware(RequestLog)
     signer = LinkSigner(settings.state / "link_secret.json", settings.link_lifetime_s)
     app.include_router(discovery.router(settings.data, predefined))
+    seen = health.Health(settings.state, jobs, quota, worker.is_alive, scheduler_away_s=worker.away_s)
+    app.include_router(health.router(seen))
     app.include_router(auth.router(authenticator))
-    app.include_router(result_endpoints.router(jobs, authenticator, signer))
+    app.include_router(result_endpoints.router(jobs, authenticator, signer, retention))
     for routes in (
         auth.account_router(authenticator),
-        user_processes.router(stored, settings.max_body_bytes),
+        user_processes.router(stored, authenticator, limits, quota),
         # The API lets anybody validate; here that may fetch the URL of a namespace, so it is for the user.
-        processing.validation_router(synchronous, settings.max_body_bytes),
-        processing.result_router(synchronous, settings.max_body_bytes),
-        job_endpoints.router(jobs, worker, settings.max_body_bytes),
+        processing.validation_router(synchronous, authenticator, limits),
+        processing.result_router(synchronous, authenticator, limits),
+        job_endpoints.router(jobs, worker, authenticator, limits, quota),
     ):
         app.include_router(routes, dependencies=[Depends(authenticator.require)])
     return app
@@ -124,9 +149,26 @@ def definitions(stored: user_processes.UserProcesses) -> Callable[[str, str | No
     return find
 
 
+def _make_private(state: Path) -> None:
+    """Take from others what they may do in a folder that was there already."""
+    mode = stat.S_IMODE(state.stat().st_mode)
+    if not mode & 0o077:
+        return
+    try:
+        state.chmod(mode & 0o700)
+    except PermissionError:
+        raise InvalidParameter(
+            f"others may use the state folder {state} (mode {mode:04o}), which belongs to somebody else; "
+            "give the server a folder of its own"
+        ) from None
+    logger.warning("others could use the state folder %s (mode %04o); now they cannot", state, mode)
+
+
 def _lock_state(state: Path) -> TextIO:
     try:
-        state.mkdir(parents=True, exist_ok=True)
+        # Other accounts of this machine have no business in it.
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(state)
         file = (state / "lock").open("a", encoding="ascii")
     except OSError as error:
         raise storage_failed(error) from error

@@ -1,6 +1,6 @@
-"""One account, bearer tokens that expire, and the endpoints about them.
+"""Log-in, bearer tokens that expire, and the endpoints about them.
 
-A server without credentials is open to one user, `anonymous`: it reads no Authorization header, and
+A server without accounts is open to one user, `anonymous`: it reads no Authorization header, and
 `GET /credentials/basic` hands out a token for any name and password, so that a script written for a protected
 server runs unchanged. Tokens live in memory: a restart asks everybody to log in again.
 """
@@ -8,13 +8,14 @@ server runs unchanged. Tokens live in memory: a restart asks everybody to log in
 import base64
 import binascii
 import hashlib
-import hmac
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 
 from openeo_udf_fusion.errors import (
     InvalidAuthenticationScheme,
@@ -23,92 +24,138 @@ from openeo_udf_fusion.errors import (
     Unauthenticated,
 )
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.server import logs
+from openeo_udf_fusion.local.server.accounts import Accounts, AccountsFile, OneAccount, matches
+from openeo_udf_fusion.local.server.login_throttle import LoginThrottle
 from openeo_udf_fusion.local.server.settings import ANONYMOUS, Settings
 
 BEARER_PREFIX = "basic//"
+MOST_TOKENS_PER_USER = 1000
+
+
+class Grant(NamedTuple):
+    """Whom a token was given to, and for which hash of a password: another one ends it."""
+
+    user: str
+    hashed: str
+    expiry: float
 
 
 class TokenStore:
-    """Random bearer tokens; only their digests are kept."""
+    """Random bearer tokens; only their digests are kept, of each user's last `MOST_TOKENS_PER_USER`."""
 
     def __init__(self, lifetime_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._lifetime_s = lifetime_s
         self._clock = clock
-        self._expiry_by_digest: dict[bytes, float] = {}
+        self._grants: dict[bytes, Grant] = {}
+        self._of: dict[str, deque[bytes]] = {}
         self._lock = threading.Lock()
 
-    def issue(self) -> str:
+    def issue(self, user: str, hashed: str = "") -> str:
         """A new token, without the `basic//` prefix."""
         token = secrets.token_urlsafe(32)
         now = self._clock()
         with self._lock:
-            self._expiry_by_digest = {k: t for k, t in self._expiry_by_digest.items() if t > now}
-            self._expiry_by_digest[_digest(token)] = now + self._lifetime_s
+            own = self._of.setdefault(user, deque())
+            # The oldest come first, and expire first: one user's log-ins cost nobody else anything.
+            while own and (len(own) >= MOST_TOKENS_PER_USER or self._grants[own[0]].expiry <= now):
+                del self._grants[own.popleft()]
+            own.append(_digest(token))
+            self._grants[own[-1]] = Grant(user, hashed, now + self._lifetime_s)
         return token
 
-    def check(self, token: str) -> None:
-        """Raise InvalidToken unless the token was issued here and has not expired."""
+    def check(self, token: str) -> Grant:
+        """Whom the token was given to.
+
+        Raises
+        ------
+        InvalidToken
+            It was not issued here, or has expired.
+        """
+        # Digests are looked up, not tokens: how long that takes tells nothing about a token.
         with self._lock:
-            expiry = self._expiry_by_digest.get(_digest(token))
-        if expiry is None or expiry <= self._clock():
-            raise InvalidToken(
-                "the bearer token is unknown or has expired; log in again at /credentials/basic"
-            )
+            grant = self._grants.get(_digest(token))
+        if grant is None or grant.expiry <= self._clock():
+            raise _invalid_token()
+        return grant
 
 
 class Authenticator:
-    """Says who sends a request, or raises."""
+    """Says who sends a request, or raises.
+
+    Raises
+    ------
+    InvalidParameter
+        The file of accounts is not what it must be.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._accounts = _accounts(settings)
         self._tokens = TokenStore(settings.token_lifetime_s)
+        self._throttle = LoginThrottle(settings.limits.login_failures, settings.limits.login_window_s)
 
     @property
-    def user(self) -> str:
-        """The one user of this server."""
-        return self._settings.user or ANONYMOUS
+    def heir(self) -> str | None:
+        """Who gets what earlier versions stored without an owner: the only user there is, if it is one."""
+        names = [ANONYMOUS] if self._accounts is None else self._accounts.names()
+        return names[0] if len(names) == 1 else None
 
-    def log_in(self, authorization: str | None) -> str:
+    def log_in(self, authorization: str | None, address: str = "") -> str:
         """Exchange a Basic Authorization header for a token.
 
         Raises
         ------
-        Unauthenticated, InvalidAuthenticationScheme, InvalidCredentials
+        Unauthenticated, InvalidAuthenticationScheme, InvalidCredentials, TooManyRequests, AccountsUnreadable
         """
         user, password = _basic_credentials(authorization)
-        if not self._settings.open:
-            # Both are compared whatever the first says, so that the time taken tells nothing.
-            same_user = _same(user, self._settings.user or "")
-            same_password = _same(password, self._settings.password or "")
-            if not (same_user and same_password):
+        if self._accounts is None:
+            return secrets.token_urlsafe(32)
+        hashed = self._accounts.hash_of(user)
+        with self._throttle.attempt(user, address) as attempt:
+            if not matches(hashed, password, self._accounts.any_hash()):
                 raise InvalidCredentials("user and password do not match")
-        return self._tokens.issue()
+            attempt.succeeded = True
+        return self._tokens.issue(user, hashed or "")
 
-    def check(self, authorization: str | None) -> None:
-        """Raise unless the Authorization header lets its sender in.
+    def check(self, authorization: str | None) -> str:
+        """The user whom the Authorization header names.
 
         Raises
         ------
-        Unauthenticated, InvalidAuthenticationScheme, InvalidToken
+        Unauthenticated, InvalidAuthenticationScheme, InvalidToken, AccountsUnreadable
         """
-        if self._settings.open:
-            return
+        if self._accounts is None:
+            return ANONYMOUS
         if not authorization:
             raise Unauthenticated("this needs a bearer token; get one at /credentials/basic")
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise InvalidAuthenticationScheme(
-                f"this needs 'Authorization: Bearer {BEARER_PREFIX}<token>', the scheme was {scheme[:20]!r}"
+                f"this needs 'Authorization: Bearer {BEARER_PREFIX}<token>', the scheme was {_known(scheme)}"
             )
         if not token.strip().startswith(BEARER_PREFIX):
             raise InvalidToken(
                 f"a bearer token starts with {BEARER_PREFIX!r} here; log in at /credentials/basic"
             )
-        self._tokens.check(token.strip().removeprefix(BEARER_PREFIX))
+        grant = self._tokens.check(token.strip().removeprefix(BEARER_PREFIX))
+        if self._accounts.hash_of(grant.user) != grant.hashed:
+            raise _invalid_token()
+        return grant.user
 
-    def require(self, request: Request) -> None:
-        """FastAPI dependency of every endpoint that belongs to the user."""
-        self.check(request.headers.get("authorization"))
+    def require(self, request: Request) -> str:
+        """FastAPI dependency of every endpoint that belongs to a user; returns the user's id."""
+        user = self.check(request.headers.get("authorization"))
+        logs.note(user=user)
+        return user
+
+    def knows(self, user: str) -> bool:
+        """Whether there is such a user (still); raises AccountsUnreadable."""
+        return user == ANONYMOUS if self._accounts is None else self._accounts.hash_of(user) is not None
+
+    def require_account(self, user: str) -> None:
+        """Raise InvalidToken unless there is such a user (still)."""
+        if not self.knows(user):
+            raise InvalidToken("whoever this link was made for has no account here any more")
 
 
 def router(authenticator: Authenticator) -> APIRouter:
@@ -117,7 +164,8 @@ def router(authenticator: Authenticator) -> APIRouter:
 
     @routes.get("/credentials/basic")
     def credentials_basic(request: Request) -> Json:
-        return {"access_token": authenticator.log_in(request.headers.get("authorization"))}
+        address = request.client.host if request.client else ""
+        return {"access_token": authenticator.log_in(request.headers.get("authorization"), address)}
 
     return routes
 
@@ -127,16 +175,27 @@ def account_router(authenticator: Authenticator) -> APIRouter:
     routes = APIRouter()
 
     @routes.get("/me")
-    def me() -> Json:
-        return {
-            "user_id": authenticator.user,
-            "name": authenticator.user,
-            "storage": None,
-            "budget": None,
-            "links": [],
-        }
+    def me(user: Annotated[str, Depends(authenticator.require)]) -> Json:
+        return {"user_id": user, "name": user, "links": []}
 
     return routes
+
+
+def _accounts(settings: Settings) -> Accounts | None:
+    if settings.open:
+        return None
+    if settings.users is not None:
+        return AccountsFile(settings.users)
+    return OneAccount(*settings.account) if settings.account is not None else None
+
+
+def _known(scheme: str) -> str:
+    # What stands there without a scheme may be a token, or a password.
+    return scheme if scheme.lower() in ("basic", "bearer", "digest", "negotiate") else "none that is known"
+
+
+def _invalid_token() -> InvalidToken:
+    return InvalidToken("the bearer token is unknown or has expired; log in again at /credentials/basic")
 
 
 def _basic_credentials(authorization: str | None) -> tuple[str, str]:
@@ -145,7 +204,7 @@ def _basic_credentials(authorization: str | None) -> tuple[str, str]:
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         raise InvalidAuthenticationScheme(
-            f"logging in takes the scheme Basic, the scheme was {scheme[:20]!r}"
+            f"logging in takes the scheme Basic, the scheme was {_known(scheme)}"
         )
     try:
         user, separator, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
@@ -160,8 +219,3 @@ def _basic_credentials(authorization: str | None) -> tuple[str, str]:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-
-
-def _same(given: str, expected: str) -> bool:
-    # Digests have one length, so that neither the length nor the first difference shows in the time taken.
-    return hmac.compare_digest(_digest(given), _digest(expected))

@@ -1,4 +1,5 @@
-"""What surrounds every answer: CORS headers, OPTIONS, HEAD, the guard of an open server, the last resort.
+"""What surrounds every answer: CORS and guarding headers, OPTIONS, HEAD, the guard of an open server, the
+last resort.
 
 An open server runs whatever Python it is sent. Any web page in a browser on this machine could send it some,
 or reach it under a host name of its own (DNS rebinding). So an open server takes requests only under a
@@ -12,13 +13,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openeo_udf_fusion.errors import ForbiddenOrigin
+from openeo_udf_fusion.errors import ForbiddenOrigin, HeadersTooLarge, UrlTooLong
+from openeo_udf_fusion.local.server import hardening
 from openeo_udf_fusion.local.server.endpoints import methods_of
+from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.responses import fusion_error_response, unexpected_error_response
 from openeo_udf_fusion.local.server.settings import is_loopback
 
-EXPOSED = "Location, OpenEO-Identifier, OpenEO-Costs, Link"
-ALLOWED = "Authorization, Content-Type, Range"
+EXPOSED = "Location, OpenEO-Identifier, OpenEO-Costs, Link, Retry-After, X-Request-ID"
+ALLOWED = "Authorization, Content-Type, Range, X-Request-ID"
 
 
 class CrossOrigin:
@@ -30,11 +33,14 @@ class CrossOrigin:
         The application.
     guarded
         Whether only this machine's own host names and pages may send requests.
+    limits
+        How large the head of a request may be.
     """
 
-    def __init__(self, app: ASGIApp, guarded: bool) -> None:
+    def __init__(self, app: ASGIApp, guarded: bool, limits: Limits) -> None:
         self._app = app
         self._guarded = guarded
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -50,6 +56,7 @@ class CrossOrigin:
                 headers = MutableHeaders(scope=message)
                 headers["Access-Control-Allow-Origin"] = "*"
                 headers["Access-Control-Expose-Headers"] = EXPOSED
+                hardening.add_headers(headers)
             await send(message)
 
         try:
@@ -63,9 +70,10 @@ class CrossOrigin:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            hardening.check_size(scope, self._limits)
             if self._guarded:
                 check_origin(Headers(scope=scope))
-        except ForbiddenOrigin as error:
+        except (ForbiddenOrigin, UrlTooLong, HeadersTooLarge) as error:
             await fusion_error_response(error)(scope, receive, send)
             return
         methods = methods_of(scope["path"])

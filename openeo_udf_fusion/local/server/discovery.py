@@ -66,10 +66,6 @@ def router(data: Path, processes: Mapping[str, Json]) -> APIRouter:
     def conformance() -> Json:
         return {"conformsTo": list(CONFORMS_TO)}
 
-    @routes.get("/health")
-    def health() -> Json:
-        return {"status": "ok", "version": openeo_udf_fusion.__version__}
-
     @routes.get("/file_formats")
     def file_formats() -> Json:
         return formats.file_formats()

@@ -24,6 +24,7 @@ class Endpoint:
 ENDPOINTS = (
     Endpoint("/", ("GET",), advertised=False),
     Endpoint("/health", ("GET",), advertised=False),
+    Endpoint("/health/live", ("GET",), advertised=False),
     Endpoint("/.well-known/openeo", ("GET",)),
     Endpoint("/conformance", ("GET",)),
     Endpoint("/file_formats", ("GET",)),

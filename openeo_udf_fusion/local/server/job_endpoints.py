@@ -7,61 +7,76 @@ from fastapi import APIRouter, Depends, Request, Response
 from openeo_udf_fusion.errors import EmptyUpdate, InvalidRequest, ReadOnlyProperty
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import job_logs
+from openeo_udf_fusion.local.server.auth import Authenticator
 from openeo_udf_fusion.local.server.bodies import JobRequest, JobUpdate, reader
 from openeo_udf_fusion.local.server.jobs import EDITABLE, Job, JobStore
+from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.pages import Page, paginate
+from openeo_udf_fusion.local.server.quota import DiskQuota
 from openeo_udf_fusion.local.server.worker import Worker
 
 _READ_ONLY = ("id", "status", "progress", "created", "updated", "costs", "usage", "links")
 
 
-def router(jobs: JobStore, worker: Worker, max_body_bytes: int) -> APIRouter:
+def router(
+    jobs: JobStore, worker: Worker, authenticator: Authenticator, limits: Limits, quota: DiskQuota
+) -> APIRouter:
     """The endpoints of the life cycle of a job."""
     routes = APIRouter()
-    read_job = reader(JobRequest, max_body_bytes)
-    read_update = reader(JobUpdate, max_body_bytes)
+    user = Depends(authenticator.require)
+    read_job = reader(JobRequest, limits)
+    read_update = reader(JobUpdate, limits)
+
+    def find(job_id: str, user: Annotated[str, user]) -> Job:
+        return jobs.owned(job_id, user)
+
+    own_job = Depends(find)
 
     @routes.get("/jobs")
-    def list_jobs(request: Request, page: Annotated[Page, Depends()]) -> Json:
-        return paginate("jobs", [_summary(job, request) for job in jobs.list()], page)
+    def list_jobs(request: Request, user: Annotated[str, user], page: Annotated[Page, Depends()]) -> Json:
+        return paginate("jobs", [_summary(job, request) for job in jobs.list(user)], page)
 
     @routes.post("/jobs", status_code=201)
-    def create(request: Request, body: Annotated[JobRequest, Depends(read_job)]) -> Response:
+    def create(
+        request: Request, user: Annotated[str, user], body: Annotated[JobRequest, Depends(read_job)]
+    ) -> Response:
         given = body.given()
-        job = jobs.create({name: given[name] for name in EDITABLE if given.get(name) is not None})
+        quota.require_room(user)
+        job = jobs.create({name: given[name] for name in EDITABLE if given.get(name) is not None}, user)
         headers = {"Location": _url(request, job.id), "OpenEO-Identifier": job.id}
         return Response(status_code=201, headers=headers)
 
     @routes.get("/jobs/{job_id}")
-    def describe(job_id: str, request: Request) -> Json:
-        job = jobs.get(job_id)
+    def describe(job: Annotated[Job, own_job], request: Request) -> Json:
         return _summary(job, request) | _details(job)
 
     @routes.patch("/jobs/{job_id}", status_code=204)
-    def update(job_id: str, body: Annotated[JobUpdate, Depends(read_update)]) -> None:
-        jobs.update(job_id, _changes(body.given()))
+    def update(job: Annotated[Job, own_job], body: Annotated[JobUpdate, Depends(read_update)]) -> None:
+        changes = _changes(body.given())
+        if changes:
+            quota.require_room(job.owner)
+        jobs.update(job.id, changes)
 
     @routes.delete("/jobs/{job_id}", status_code=204)
-    def delete(job_id: str) -> None:
-        jobs.delete(job_id)
+    def delete(job: Annotated[Job, own_job]) -> None:
+        jobs.delete(job.id)
 
     @routes.post("/jobs/{job_id}/results", status_code=202)
-    def start(job_id: str) -> Response:
-        worker.queue(job_id)
+    def start(job: Annotated[Job, own_job]) -> Response:
+        worker.queue(job.id)
         return Response(status_code=202)
 
     @routes.delete("/jobs/{job_id}/results", status_code=204)
-    def cancel(job_id: str) -> None:
-        jobs.cancel(job_id)
+    def cancel(job: Annotated[Job, own_job]) -> None:
+        jobs.cancel(job.id)
 
     @routes.get("/jobs/{job_id}/logs")
-    def logs(job_id: str, request: Request, page: Annotated[Page, Depends()]) -> Json:
-        job = jobs.get(job_id)
+    def logs(job: Annotated[Job, own_job], request: Request, page: Annotated[Page, Depends()]) -> Json:
         level = request.query_params.get("level") or "debug"
         if level not in job_logs.LEVELS:
             raise InvalidRequest(f"level must be one of {', '.join(job_logs.LEVELS)}, got {level[:40]!r}")
         offset = request.query_params.get("offset", "")
-        entries, more = job_logs.read(jobs.log_file(job_id), offset=offset, level=level, limit=page.limit)
+        entries, more = job_logs.read(jobs.log_file(job.id), offset=offset, level=level, limit=page.limit)
         links = []
         if more:
             next_page = request.url.include_query_params(offset=entries[-1]["id"])
@@ -78,11 +93,9 @@ def _changes(given: Json) -> Json:
             raise ReadOnlyProperty(
                 f"{name!r} is set by the server; a job takes changes of {', '.join(EDITABLE)}"
             )
-    # These two may not be unset: a job always has a process and a log level.
-    changes = {
-        k: v for k, v in given.items() if k in EDITABLE and not (v is None and k in ("process", "log_level"))
-    }
-    if not changes:
+    changes = {name: value for name, value in given.items() if name in EDITABLE}
+    # An empty object asks for nothing and gets it; one with other properties asks for what is not done.
+    if given and not changes:
         raise EmptyUpdate(f"nothing to change was sent; a job takes changes of {', '.join(EDITABLE)}")
     return changes
 

@@ -1,7 +1,12 @@
-"""The log of one job: a file of JSON lines, whose line numbers are the ids of the entries."""
+"""The log of one run of a job: a file of JSON lines.
+
+The id of an entry is where its line ends, in bytes: whoever asks for what comes after it gets that without
+what comes before being read.
+"""
 
 import json
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +16,14 @@ from openeo_udf_fusion.jsontypes import Json
 logger = logging.getLogger(__name__)
 
 LEVELS = ("debug", "info", "warning", "error")
+
+MOST_BYTES = 8 * 2**20
+"""Of one log; then errors alone are added, for another `_RESERVE`."""
+_RESERVE = 2**20
+MOST_CHARACTERS = 32_768
+"""Of one message."""
+PAGE_BYTES = 2**20
+"""Of the entries in one answer, whatever number of them is asked for."""
 
 
 def timestamp(moment: datetime | None = None) -> str:
@@ -27,13 +40,18 @@ def is_at_least(level: str, minimum: str) -> bool:
 
 
 def append(path: Path, level: str, message: str, *, code: str | None = None, time: str | None = None) -> None:
-    """Add one entry; a disk that is full costs the entry, not the job."""
-    entry: Json = {"level": level, "message": message, "time": time or timestamp()}
+    """Add one entry; a disk that is full costs the entry, not the job, and so does a log that is."""
+    entry: Json = {"level": level, "message": _short(message), "time": time or timestamp()}
     if code:
         entry["code"] = code
     try:
-        with path.open("a", encoding="ascii") as file:
-            file.write(json.dumps(entry) + "\n")
+        with path.open("ab") as file:
+            line, size = _line(entry), file.tell()
+            if size + len(line) <= MOST_BYTES + (_RESERVE if level == "error" else 0):
+                file.write(line)
+            elif size < MOST_BYTES:
+                # Filled up, so that it is said once.
+                file.write(_line(_full(entry["time"])).rstrip(b"\n").ljust(MOST_BYTES - size) + b"\n")
     except OSError as error:
         logger.error("a log entry of the job %s is lost: %s; it was: %s", path.parent.name, error, message)
 
@@ -41,7 +59,16 @@ def append(path: Path, level: str, message: str, *, code: str | None = None, tim
 def read(
     path: Path, *, offset: str = "", level: str = "debug", limit: int | None = None
 ) -> tuple[list[Json], bool]:
-    """Entries after the one with the id `offset`, and whether `limit` cut some off.
+    """Entries after the one with the id `offset`, and whether there are more than fit into one answer.
+
+    Parameters
+    ----------
+    offset
+        Empty: from the first one.
+    level
+        The least severe level.
+    limit
+        The most entries; an answer has about `PAGE_BYTES` of them at most.
 
     Raises
     ------
@@ -49,28 +76,59 @@ def read(
         When `offset` is no id of a log entry.
     """
     if offset and not (offset.isascii() and offset.isdigit() and len(offset) < 16):
-        raise InvalidRequest(f"offset must be the id of a log entry, got {offset[:40]!r}")
-    first = int(offset or 0)
+        raise _no_id(offset)
     entries: list[Json] = []
-    for number, line in enumerate(_lines(path), start=1):
+    taken = 0
+    for end, line in _lines(path, int(offset or 0)):
         entry = _decode(line)
-        if number <= first or entry is None or not is_at_least(entry["level"], level):
+        if entry is None or not is_at_least(entry["level"], level):
             continue
-        if limit is not None and len(entries) == limit:
+        if entries and (len(entries) == limit or taken + len(line) > PAGE_BYTES):
             return entries, True
-        entries.append({"id": str(number)} | entry)
+        entries.append({"id": str(end)} | entry)
+        taken += len(line)
     return entries, False
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
+    """The whole lines after a byte, each with where it ends."""
     try:
-        return path.read_text(encoding="ascii").splitlines()
+        file = path.open("rb")
     except FileNotFoundError:
-        return []
+        return
+    with file:
+        # An id of an earlier run's log may be beyond this one's end: nothing comes after it.
+        if start:
+            file.seek(start - 1)
+            if file.read(1) not in (b"\n", b""):
+                raise _no_id(str(start))
+        end = start
+        for line in file:
+            end += len(line)
+            if line.endswith(b"\n"):
+                yield end, line
 
 
-def _decode(line: str) -> Json | None:
-    # The last line may be half a line after a power cut.
+def _no_id(offset: str) -> InvalidRequest:
+    return InvalidRequest(f"offset must be the id of a log entry, got {offset[:40]!r}")
+
+
+def _line(entry: Json) -> bytes:
+    return json.dumps(entry).encode("ascii") + b"\n"
+
+
+def _short(message: str) -> str:
+    left_out = len(message) - MOST_CHARACTERS
+    return message if left_out <= 0 else f"{message[:MOST_CHARACTERS]} ({left_out} more characters)"
+
+
+def _full(time: str) -> Json:
+    text = f"the log has the {MOST_BYTES >> 20} MiB that one may have: from here on it has errors alone"
+    return {"level": "warning", "message": text, "time": time}
+
+
+def _decode(line: bytes) -> Json | None:
+    # One line may be half a line after a power cut.
     try:
         entry = json.loads(line)
     except ValueError:

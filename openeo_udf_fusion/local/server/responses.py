@@ -2,16 +2,16 @@
 
 import json
 import logging
-import uuid
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from openeo_udf_fusion.errors import FusionError
+from openeo_udf_fusion.errors import FusionError, TooManyRequests
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.server.endpoints import methods_of
+from openeo_udf_fusion.local.server.logs import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +27,8 @@ class AsciiJsonResponse(JSONResponse):
 
 
 def error_object(code: str, message: str) -> Json:
-    """An openEO error with an id of its own, by which the log can be searched."""
-    return {"id": uuid.uuid4().hex, "code": code, "message": message, "links": []}
+    """An openEO error with the id of its request, by which the log can be searched."""
+    return {"id": request_id(), "code": code, "message": message, "links": []}
 
 
 def error_response(
@@ -47,7 +47,11 @@ def error_response(
 
 def fusion_error_response(error: FusionError) -> JSONResponse:
     """Any deliberate error as a response."""
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    headers = {}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after_s)
     return error_response(
         error.status, error.code, str(error) or type(error).__name__, headers, error.__cause__
     )

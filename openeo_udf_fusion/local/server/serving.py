@@ -1,11 +1,12 @@
 """Putting the application on a port, in a thread or for good."""
 
 import logging
+import signal
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -13,14 +14,19 @@ import uvicorn
 from fastapi import FastAPI
 
 from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.local import executor as local_executor
+from openeo_udf_fusion.local.server import access_log
 from openeo_udf_fusion.local.server.app import create_app
+from openeo_udf_fusion.local.server.executors import Executor
 from openeo_udf_fusion.local.server.settings import Settings, check_address
+from openeo_udf_fusion.local.udf.confinement import hide_from_udfs
+from openeo_udf_fusion.local.udf.pool import close_processes
 
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 _START_TIMEOUT_S = 60.0
-_GRACE_S = 5
+GRACE_S = 5
 
 
 @contextmanager
@@ -31,6 +37,8 @@ def backend(
     user: str | None = None,
     password: str | None = None,
     state: Path | str | None = None,
+    namespaces: Sequence[str] = (),
+    private_namespaces: Sequence[str] = (),
 ) -> Iterator[str]:
     """Run a server on 127.0.0.1 in a thread of its own for as long as the context lasts; yields its URL.
 
@@ -45,6 +53,9 @@ def backend(
     state
         Where jobs, results and stored processes are kept; by default a temporary folder that goes with the
         context.
+    namespaces, private_namespaces
+        What the URL of a namespace may begin with, at public addresses, and at those of this machine and its
+        network; by default none is read.
 
     Raises
     ------
@@ -53,13 +64,32 @@ def backend(
         password is given.
     """
     with tempfile.TemporaryDirectory(prefix="openeo-udf-fusion-", ignore_cleanup_errors=True) as temporary:
-        settings = Settings(Path(data), Path(state or temporary), user, password)
+        settings = Settings(
+            Path(data),
+            Path(state or temporary),
+            user,
+            password,
+            namespaces=tuple(namespaces),
+            private_namespaces=tuple(private_namespaces),
+        )
         with closing(_listen(LOOPBACK, port)) as listener, running(create_app(settings), listener) as url:
             yield url
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Run a server until it is interrupted.
+def serve(settings: Settings, host: str, port: int, executor: Executor = local_executor) -> None:
+    """Run a server until it is interrupted or told to terminate, from the main thread.
+
+    It then takes no more requests, gives those that are being answered 5 seconds and the running job 10 to
+    end after its tile, and returns.
+
+    Parameters
+    ----------
+    settings
+        Folders, credentials and limits.
+    host, port
+        Where to listen.
+    executor
+        What runs process graphs, see `create_app`.
 
     Raises
     ------
@@ -68,12 +98,15 @@ def serve(settings: Settings, host: str, port: int) -> None:
     """
     check_address(host, settings)
     with closing(_listen(host, port)) as listener:
-        server = _Server(create_app(settings))
+        server = _Server(create_app(settings, executor))
         address = f"[{host}]" if ":" in host else host
         logger.info("openEO API at http://%s:%s", address, listener.getsockname()[1])
-        # Ctrl-C is how it ends: uvicorn shuts down, then passes the interrupt on.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        hide_from_udfs()
+        # Signals are how it ends: uvicorn shuts down, then passes them on.
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
+        close_processes()
 
 
 @contextmanager
@@ -112,8 +145,19 @@ class _Server(uvicorn.Server):
     """Ends the runs that clients wait for before it waits for the answers to be sent."""
 
     def __init__(self, app: FastAPI) -> None:
-        # No log_config: uvicorn's own sends the access log to stdout, which belongs to the caller.
-        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=_GRACE_S, server_header=False)
+        access_log.install()
+        config = uvicorn.Config(
+            app,
+            # uvicorn's own sends the access log to stdout, which belongs to the caller; ours is in `logs`.
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_S,
+            server_header=False,
+            # The other implementation has no limit of its own for headers. Twice what is granted, so that the
+            # application can say what is wrong; beyond, the connection ends.
+            http="h11",
+            h11_max_incomplete_event_size=2 * app.state.header_bytes,
+        )
         super().__init__(config)
         self._app = app
 

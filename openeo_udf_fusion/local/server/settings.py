@@ -1,11 +1,13 @@
 """What a server is told when it starts."""
 
 import ipaddress
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.local.server.accounts import require_name
+from openeo_udf_fusion.local.server.limits import Limits
+from openeo_udf_fusion.local.udf.confinement import Confinement, server_confinement
 
 ANONYMOUS = "anonymous"
 """The single user of a server that asks for no credentials."""
@@ -23,42 +25,76 @@ class Settings:
         Folder of the jobs, their results and the user's processes; made when it does not exist.
         One server at a time.
     user, password
-        The one account. Without them the server is open: every request is the user `anonymous`.
+        The one account. Without it and `users` the server is open: every request is the user `anonymous`.
+    users
+        File of several accounts, see `accounts`; instead of `user`.
     token_lifetime_s
         How long a bearer token is good for, in seconds.
     link_lifetime_s
         How long a signed link to a result is good for, in seconds.
-    max_body_bytes
-        The largest request body that is read.
+    namespaces
+        What the URL of a namespace may begin with, at public addresses; by default none is read.
+    private_namespaces
+        The same at addresses of this machine and its network.
+    limits
+        What a request and a user may take.
+    udf
+        What the process of a UDF that is not this package's may use.
+    run_timeout_s
+        How long a run, of a job or a synchronous one, may take, in seconds; None: as long as it does.
+    keep_jobs_s
+        How long a job and its results stay after its last run, in seconds; None: for ever.
+    disk_quota_bytes, user_quota_bytes
+        What the state folder may hold, and what the jobs of one user may; None: any amount.
 
     Raises
     ------
     InvalidParameter
-        When the data folder does not exist, or only one of user and password is given.
+        When the data folder does not exist, only one of user and password is given or one of them is empty,
+        or an account and a file of them.
     """
 
     data: Path
     state: Path
     user: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     token_lifetime_s: float = 86_400.0
     link_lifetime_s: float = 7 * 86_400.0
-    max_body_bytes: int = 16 * 2**20
+    users: Path | None = None
+    namespaces: tuple[str, ...] = ()
+    private_namespaces: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    udf: Confinement = field(default_factory=server_confinement)
+    keep_jobs_s: float | None = None
+    disk_quota_bytes: int | None = None
+    user_quota_bytes: int | None = None
+    run_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         if not self.data.is_dir():
             raise InvalidParameter(
                 f"the data folder {self.data} does not exist; name one that holds collections"
             )
-        if bool(self.user) != bool(self.password):
+        if (self.user is None) != (self.password is None):
             raise InvalidParameter("credentials need both a user and a password, one of them came alone")
-        if self.user and not re.fullmatch(r"[\w\-.~]+", self.user, re.ASCII):
-            raise InvalidParameter(f"a user name takes letters, digits and _ - . ~ only, got {self.user!r}")
+        if self.user is not None and self.users is not None:
+            raise InvalidParameter(
+                f"a server has one account (--user {self.user}) or a file of them (--users), not both"
+            )
+        if self.user is not None:
+            require_name(self.user)
+        if self.password == "":
+            raise InvalidParameter(f"the password of {self.user} is empty; give one, or leave the user out")
+
+    @property
+    def account(self) -> tuple[str, str] | None:
+        """User and password of the one account, if there is one."""
+        return None if self.user is None or self.password is None else (self.user, self.password)
 
     @property
     def open(self) -> bool:
         """Whether everybody who reaches the server may use it."""
-        return self.user is None
+        return self.account is None and self.users is None
 
 
 def is_loopback(host: str) -> bool:
@@ -83,5 +119,5 @@ def check_address(host: str, settings: Settings) -> None:
     if settings.open and not is_loopback(host):
         raise InvalidParameter(
             f"binding to {host} needs credentials, because whoever reaches the server can run Python on this "
-            "machine; give a user and a password, or bind to 127.0.0.1"
+            "machine; give --user and a password, or --users, or bind to 127.0.0.1"
         )

@@ -2,12 +2,11 @@
 
 import errno
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from openeo_udf_fusion.errors import StorageFailed
 from openeo_udf_fusion.jsontypes import JsonValue
+from openeo_udf_fusion.local.writers.storage import replace_file
 
 
 def write_json(path: Path, value: JsonValue) -> None:
@@ -18,18 +17,14 @@ def write_json(path: Path, value: JsonValue) -> None:
     StorageFailed
         When the file cannot be written; what was there before is untouched.
     """
+    write_json_text(path, json.dumps(value))
+
+
+def write_json_text(path: Path, text: str) -> None:
+    """As `write_json`, of JSON that is text already, in ASCII."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-", suffix=".json")
-        try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                json.dump(value, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, [text.encode("ascii")])
     except OSError as error:
         raise storage_failed(error) from error
 

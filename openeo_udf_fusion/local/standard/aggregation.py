@@ -13,6 +13,7 @@ from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import JsonValue
 from openeo_udf_fusion.local.evaluation import Callback
 from openeo_udf_fusion.local.standard.replacements import time_dimension
+from openeo_udf_fusion.local.value_limits import require_periods, require_values
 
 Dates = NDArray[np.datetime64]
 
@@ -69,6 +70,8 @@ def _aggregated(
     reducer: Callback,
     context: JsonValue,
 ) -> xr.DataArray:
+    if data.chunks is None:
+        require_values("aggregating time", data.size / max(1, data.sizes[dim]) * len(starts), data.size)
     dates, axis = data[dim].values, data.get_axis_num(dim)
     reduced = []
     for start, end in zip(starts, ends, strict=True):
@@ -103,6 +106,7 @@ def _edges(data: xr.DataArray, dim: str, period: str) -> Dates:
     dates = pd.DatetimeIndex(data[dim].values)
     first, last = dates.min(), dates.max()
     if period in _REGULAR:
+        require_periods((last - first) / _REGULAR[period])
         starts = pd.date_range(_start(first, period), last + _REGULAR[period], freq=_REGULAR[period])
     elif period in _CALENDAR:
         starts = pd.DatetimeIndex(

@@ -6,16 +6,7 @@ from typing import Literal
 from openeo_udf_fusion.errors import InvalidGraph, InvalidParameter
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.inline import is_callback, result_node
-
-PARENTS = {
-    "apply": "process",
-    "apply_dimension": "process",
-    "apply_neighborhood": "process",
-    "reduce_dimension": "reducer",
-}
-"""The processes that may have a UDF as their callback, and the argument it stands in."""
-
-MINIMAL_SIZE_PX = 4
+from openeo_udf_fusion.local.udf.parents import MINIMAL_SIZE_PX, PARENTS
 
 
 @dataclass(frozen=True)

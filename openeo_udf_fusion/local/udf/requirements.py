@@ -9,6 +9,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from openeo_udf_fusion.errors import InvalidParameter, UnmetRequirement
 
+_OPENING = re.compile(r"# /// ([a-zA-Z0-9-]+)\s*")
+_CLOSING = "# ///"
+_BLOCK_CHARACTERS = 8000
+_DOTS_PER_LINE = 20
+_QUOTED = re.compile(r"\"[^\"]*\"?|'[^']*'?")
 _WHEEL = re.compile(r"/(?P<name>[A-Za-z0-9_.]+)-(?P<version>[^-/]+)-[^/]*\.whl")
 
 
@@ -23,15 +28,52 @@ def check_requirements(code: str) -> None:
         The PEP 723 block cannot be read.
     """
     try:
-        declared = extract_udf_dependencies(code) or []
-    except (ValueError, TOMLDecodeError) as error:
+        declared = [text for block in _blocks(code) for text in extract_udf_dependencies(block) or []]
+        unmet = [problem for text in declared if (problem := _problem(str(text)))]
+    except (ValueError, TOMLDecodeError, RecursionError) as error:
         raise InvalidParameter(f"the UDF's PEP 723 block (`# /// script`) cannot be read: {error}") from error
-    unmet = [problem for text in declared if (problem := _problem(text))]
     if unmet:
         raise UnmetRequirement(
             f"the UDF needs {'; '.join(unmet)}. Install it in the environment of this backend: "
             "UDFs install nothing here"
         )
+
+
+def _blocks(code: str) -> list[str]:
+    """The `script` blocks of a UDF, each with its first and last line.
+
+    The expression that `extract_udf_dependencies` searches with begins anew at every line that could open a
+    block and goes to the end of the comment each time, so a text of a user's is never given to it as a whole.
+    """
+    lines, blocks, place = code.split("\n"), [], 0
+    while place < len(lines):
+        opening = _OPENING.fullmatch(lines[place])
+        first = place + 1
+        if opening is None:
+            place = first
+            continue
+        while first < len(lines) and not lines[first].strip():
+            first += 1
+        end = first
+        while end < len(lines) and (lines[end] == "#" or lines[end].startswith("# ")):
+            end += 1
+        last = max((n for n in range(first + 1, end) if lines[n] == _CLOSING), default=None)
+        if last is not None and opening[1] == "script":
+            blocks.append(_affordable("\n".join(lines[place : last + 1])))
+        # Without an end nothing in this comment opens a block, but for its last line: empty ones may follow.
+        place = max(place + 1, end - 1) if last is None else last + 1
+    if len(blocks) > 1:
+        raise ValueError(f"there are {len(blocks)} of them")
+    return blocks
+
+
+def _affordable(block: str) -> str:
+    """The block, unless reading it as TOML may take long."""
+    if len(block) > _BLOCK_CHARACTERS:
+        raise ValueError(f"it has {len(block)} characters, at most {_BLOCK_CHARACTERS} are read")
+    if any(_QUOTED.sub("", line).count(".") > _DOTS_PER_LINE for line in block.split("\n")):
+        raise ValueError(f"a line has more than {_DOTS_PER_LINE} dots outside of quotes")
+    return block
 
 
 def _problem(text: str) -> str | None:

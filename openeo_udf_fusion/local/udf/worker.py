@@ -1,44 +1,25 @@
-"""The subprocess that runs users' UDFs: takes requests from a pipe, answers each with a result and its log.
+"""The process that runs users' UDFs: takes requests from a pipe, answers each with a result and its log.
 
-Started by `local/udf/runner.py`, which calls `main` in a fresh interpreter.
+Started by `local/udf/process.py`, which calls `main` in a fresh interpreter.
 """
 
-import logging
 import os
+import shutil
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import TextIOBase
-from multiprocessing.connection import Connection
-from typing import Any
 
 from openeo_udf_fusion.errors import FusionError
-from openeo_udf_fusion.local.udf.code import LogEntry, promised_bands, run_code
+from openeo_udf_fusion.local.udf.code import promised_bands, run_code
+from openeo_udf_fusion.local.udf.confinement import Confinement, allow_cpu_time, confine
+from openeo_udf_fusion.local.udf.output import Collected, collected
+from openeo_udf_fusion.local.udf.wire import Channel, Unsendable, Value, pack_cube, unpack_cube
 
-_LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning"}
 PARENT_POLL_S = 1.0
-_QUIET = ("openeo.udf.run_code",)  # says which function it found, at every call
-
-
-@dataclass(frozen=True)
-class Request:
-    """Name of the function to call (`run_code` or `promised_bands`) and its arguments."""
-
-    function: str
-    arguments: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A result or a deliberate error, and what the UDF wrote on the way."""
-
-    result: Any
-    error: FusionError | None
-    log: list[LogEntry]
+MAX_MESSAGE = 20_000
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory", "MemoryError")
 
 
 def now() -> datetime:
@@ -46,86 +27,72 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def answer(request: Request) -> Answer:
+def answer(request: Value, limits: Confinement) -> Value:
     """Run one request, collecting stdout, stderr and the log."""
-    functions: dict[str, Callable[..., Any]] = {"run_code": run_code, "promised_bands": promised_bands}
-    log: list[LogEntry] = []
-    with _collected(log):
+    log = Collected()
+    result, error = None, None
+    with collected(log):
         try:
-            return Answer(functions[request.function](*request.arguments), None, log)
-        except FusionError as error:
+            result = _run(request, log)
+        except (FusionError, MemoryError, Unsendable) as raised:
             # Its cause may be of a class that only the UDF knows: it stays here.
-            return Answer(None, type(error)(str(error)), log)
+            error = {"kind": type(raised).__name__, "message": _message(raised, limits)}
+    return {"result": result, "error": error, "log": log.entries()}
 
 
-def serve(connection: Connection) -> None:
+def _run(request: Value, log: Collected) -> Value:
+    if request["function"] == "promised_bands":
+        return promised_bands(request["code"], request["bands"], request["context"])
+    cube = run_code(request["code"], unpack_cube(request["cube"]), request["context"], request["epsg"])
+    try:
+        packed, left_out = pack_cube(cube)
+    except Unsendable as error:
+        raise Unsendable(f"the UDF returned {error}") from error
+    if left_out:
+        log.add("warning", f"coordinates or attributes of a UDF's result are left out: {', '.join(left_out)}")
+    return packed
+
+
+def _message(error: BaseException, limits: Confinement) -> str:
+    text = str(error) or type(error).__name__
+    if len(text) > MAX_MESSAGE:
+        text = f"{text[: MAX_MESSAGE // 2]}\n...\n{text[-MAX_MESSAGE // 2 :]}"
+    if limits.memory_bytes is not None and any(words in text for words in _NO_MEMORY):
+        text += (
+            f"\nA UDF may use {limits.memory_bytes / 2**20:.0f} MiB of memory here: use smaller chunks, or "
+            "ask the operator of the backend for more (option --udf-memory)"
+        )
+    return text
+
+
+def serve(channel: Channel, limits: Confinement) -> None:
     """Answer requests until the other side closes the pipe."""
+    channel.send("ready")
     while True:
         try:
-            request = connection.recv()
+            request = channel.receive()
         except EOFError:
             return
-        connection.send(answer(request))
-
-
-@contextmanager
-def _collected(log: list[LogEntry]) -> Iterator[None]:
-    handler = _Collector(log)
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    streams = _Lines(log, "info"), _Lines(log, "warning")
-    try:
-        with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
-            yield
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
-        for stream in streams:
-            stream.finish()
-
-
-class _Collector(logging.Handler):
-    def __init__(self, log: list[LogEntry]) -> None:
-        super().__init__()
-        self.log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name in _QUIET:
-            return
-        message = record.getMessage()
-        data = getattr(record, "data", None)  # of openeo.udf.inspect
-        if data is not None:
-            message = f"{message} {data!r}".strip()
-        self.log.append(LogEntry(_LEVELS.get(record.levelno, "error"), message, now()))
-
-
-class _Lines(TextIOBase):
-    """A text stream that turns every line into an entry of the log."""
-
-    def __init__(self, log: list[LogEntry], level: str) -> None:
-        self.log, self.level, self.rest = log, level, ""
-
-    def write(self, text: str) -> int:
-        *lines, self.rest = (self.rest + text).split("\n")
-        self.log.extend(LogEntry(self.level, line, now()) for line in lines if line.strip())
-        return len(text)
-
-    def finish(self) -> None:
-        if self.rest.strip():
-            self.log.append(LogEntry(self.level, self.rest, now()))
-        self.rest = ""
+        allow_cpu_time(limits)
+        try:
+            channel.send(answer(request, limits))
+        except MemoryError as error:
+            refused = {"kind": "UdfFailed", "message": f"the result is too large: {_message(error, limits)}"}
+            channel.send({"result": None, "error": refused, "log": []})
 
 
 def _end_with(parent: int) -> None:
     """Leave as soon as the parent is gone, however long the UDF would go on; it had no time to kill us."""
     while os.getppid() == parent:
         time.sleep(PARENT_POLL_S)
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     os._exit(1)
 
 
 def main() -> None:
-    """Serve the pipe whose file descriptor is the first argument."""
+    """Serve the pipe whose file descriptor is the first argument, within the limits of the second."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    serve(Connection(int(sys.argv[1])))
+    limits = Confinement.from_json(sys.argv[2])
+    confine(limits)
+    with socket.socket(fileno=int(sys.argv[1])) as end:
+        serve(Channel(end), limits)

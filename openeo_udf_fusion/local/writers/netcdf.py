@@ -4,31 +4,42 @@ from pathlib import Path
 
 import netCDF4
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
-from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+from xarray.backends import NetCDF4DataStore
 
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.hdf5 import HDF5
 from openeo_udf_fusion.local.writers.attributes import chunk_shape, dimensions, skeleton, variable_attrs
 from openeo_udf_fusion.local.writers.template import Template
+
+
+def write_dataset(dataset: xr.Dataset, path: Path) -> None:
+    """Write a dataset as `to_netcdf` does, while no other thread is in the library."""
+    with HDF5:
+        store = NetCDF4DataStore.open(str(path), mode="w", lock=HDF5)
+        try:
+            dataset.dump_to_store(store)
+        finally:
+            store.close()
 
 
 class NetcdfSink:
     """Stores tiles in one netCDF-4 file.
 
-    The variables are laid out at the first tile, so that a chunk is a tile or a part of it. The lock is
-    xarray's: the netCDF library is one for all threads, those that read included.
+    The variables are laid out at the first tile, so that a chunk is a tile or a part of it.
     """
 
     def __init__(self, path: Path, template: Template, options: Json) -> None:
         self._template = template
         self._level = options["compression"]
-        skeleton(template).to_netcdf(path, format="NETCDF4", engine="netcdf4")
-        with NETCDF4_PYTHON_LOCK:
+        with HDF5:
+            write_dataset(skeleton(template), path)
             self._file = netCDF4.Dataset(path, "a")
 
     def store(self, values: NDArray[np.float32], y: slice, x: slice) -> None:
         """Stores (t, variables, rows, columns)."""
-        with NETCDF4_PYTHON_LOCK:
+        with HDF5:
             self._lay_out((values.shape[2], values.shape[3]))
             for number, name in enumerate(self._template.variables):
                 place = (y, x) if self._template.t is None else (slice(None), y, x)
@@ -38,13 +49,13 @@ class NetcdfSink:
 
     def close(self) -> None:
         """Completes the file."""
-        with NETCDF4_PYTHON_LOCK:
+        with HDF5:
             self._lay_out(self._template.shape)
             self._file.close()
 
     def abandon(self) -> None:
         """Closes the file as it is."""
-        with NETCDF4_PYTHON_LOCK:
+        with HDF5:
             if self._file.isopen():
                 self._file.close()
 

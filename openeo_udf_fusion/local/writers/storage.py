@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -34,6 +34,41 @@ def storing(path: Path) -> Iterator[None]:
         raise StorageFailed(
             f"{path.name} could not be written: {_reason(error, path)}; {_free(path)}"
         ) from error
+
+
+def replace_file(path: Path, parts: Iterable[bytes], *, before: Callable[[], None] = lambda: None) -> int:
+    """Write a file of its owner alone (mode 0600) in one step, on the disk before it has its name.
+
+    Parameters
+    ----------
+    path
+        Its folder must be there.
+    parts
+        What goes into it.
+    before
+        Called right before the file gets its name; what it raises leaves everything as it was.
+
+    Returns
+    -------
+    int
+        Its bytes.
+    """
+    temporary = path.with_name(f".new-{token_hex(4)}-{path.name}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+            for part in parts:
+                file.write(part)
+            size = file.tell()
+            file.flush()
+            os.fsync(file.fileno())
+        before()
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    return size
 
 
 def require_replaceable(path: Path) -> None:

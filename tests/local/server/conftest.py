@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 import requests
 import xarray as xr
+from argon2 import PasswordHasher
 
 from openeo_udf_fusion.errors import Cancelled, StorageFailed, UdfFailed
 from openeo_udf_fusion.local.executor import LogEntry, Progress, RunResult
+from openeo_udf_fusion.local.server import accounts
+from openeo_udf_fusion.local.server.accounts_file import put
 from openeo_udf_fusion.local.server.app import create_app
+from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.serving import running
 from openeo_udf_fusion.local.server.settings import Settings
+
+PASSWORDS = {"ada": "the sea in June", "eve": "apples: eleven"}
 
 METADATA = {
     "bbox": [11.0, 48.0, 11.1, 48.1],
@@ -47,6 +53,7 @@ class StagedExecutor:
         progress=None,
         log=None,
         cancelled=lambda: False,
+        tiles=None,
     ):
         (node,) = process["process_graph"].values()
         self.runs.append(node["process_id"])
@@ -121,6 +128,16 @@ class Client:
             headers.setdefault("Authorization", f"Bearer basic//{self.token}")
         return requests.request(method, self.url + path, headers=headers, timeout=30, **kwargs)
 
+    def again(self) -> "Client":
+        """The same server, seen by nobody in particular."""
+        return Client(self.url, self.state, self.executor)
+
+    def log_in(self, user: str, password: str) -> requests.Response:
+        """Ask for a token, and keep it."""
+        response = self("GET", "/credentials/basic", auth=(user.encode(), password.encode()))
+        self.token = response.json().get("access_token")
+        return response
+
     def create(self, process_id: str, **properties) -> str:
         response = self("POST", "/jobs", json={"process": _graph(process_id), **properties})
         assert response.status_code == 201, response.text
@@ -182,11 +199,26 @@ def serve(data, tmp_path) -> Callable[..., AbstractContextManager[Client]]:
     return start
 
 
+@pytest.fixture
+def serve_for_real(data, tmp_path) -> Callable[..., AbstractContextManager[Client]]:
+    """As `serve`, over the real executor."""
+
+    @contextmanager
+    def start(**settings) -> Iterator[Client]:
+        state = tmp_path / "state"
+        with running(create_app(Settings(data, state, **settings))) as url:
+            yield Client(url, state, StagedExecutor())
+
+    return start
+
+
 @pytest.fixture(scope="session")
 def shared(data, tmp_path_factory) -> Iterator[Client]:
     """One open server for all tests that need no start of their own."""
     executor, state = StagedExecutor(), tmp_path_factory.mktemp("shared") / "state"
-    with running(create_app(Settings(data, state, max_body_bytes=1_000_000), executor=executor)) as url:
+    with running(
+        create_app(Settings(data, state, limits=Limits(body_bytes=1_000_000)), executor=executor)
+    ) as url:
         yield Client(url, state, executor)
 
 
@@ -209,6 +241,56 @@ def shared_guarded(data, tmp_path_factory) -> Iterator[Client]:
     executor, state = StagedExecutor(), tmp_path_factory.mktemp("guarded") / "state"
     with running(create_app(Settings(data, state, "ada", "s3cret:ü"), executor=executor)) as url:
         yield Client(url, state, executor)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_hashes() -> Iterator[None]:
+    """Hashes that take no time, by the same code."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(accounts, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def hashes(cheap_hashes) -> dict[str, str]:
+    """The hashes of the passwords of two users."""
+    return {user: accounts.hash_password(password) for user, password in PASSWORDS.items()}
+
+
+@pytest.fixture
+def users_file(hashes, tmp_path) -> Path:
+    """A file of accounts with ada and eve."""
+    file = tmp_path / "users"
+    for user, hashed in hashes.items():
+        put(file, user, hashed)
+    return file
+
+
+@pytest.fixture(scope="session")
+def shared_users(data, hashes, tmp_path_factory) -> Iterator[tuple[Client, Client]]:
+    """One server of two users, seen by either."""
+    folder, executor = tmp_path_factory.mktemp("users"), StagedExecutor()
+    for user, hashed in hashes.items():
+        put(folder / "users", user, hashed)
+    settings = Settings(data, folder / "state", users=folder / "users")
+    with running(create_app(settings, executor=executor)) as url:
+        clients = [Client(url, settings.state, executor) for _ in PASSWORDS]
+        for client, (user, password) in zip(clients, PASSWORDS.items(), strict=True):
+            client.log_in(user, password)
+        yield clients[0], clients[1]
+
+
+@pytest.fixture
+def ada(shared_users) -> Client:
+    """A user."""
+    return shared_users[0]
+
+
+@pytest.fixture
+def eve(shared_users) -> Client:
+    """Another user of the same server."""
+    return shared_users[1]
 
 
 @pytest.fixture

@@ -1,54 +1,19 @@
 """Every answer against the OpenAPI document of openEO API 1.2.0."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import yaml
-from jsonschema import Draft7Validator
 
-DOCUMENT = "openeo-api-1.2.0.yaml"
-
-
-def as_json_schema(value):
-    """OpenAPI 3.0 to JSON Schema.
-
-    `nullable` becomes a type, and `oneOf` becomes `anyOf`: the document's alternatives overlap (any
-    parameter's schema is "Generic", and "Process Graph", and "Datacube").
-    """
-    if isinstance(value, list):
-        return [as_json_schema(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    schema = {
-        "anyOf" if key == "oneOf" else key: as_json_schema(item)
-        for key, item in value.items()
-        if key not in ("discriminator", "nullable")
-    }
-    return {"anyOf": [{"type": "null"}, schema]} if value.get("nullable") is True else schema
+from openeo_udf_fusion import errors
+from openeo_udf_fusion.local.server.app import predefined_processes
+from openeo_udf_fusion.local.server.bodies import Process
+from tests.conformance import advertised, error_codes, openapi
 
 
 @pytest.fixture(scope="session")
-def document(shared_data) -> dict:
-    path: Path = shared_data / "schemas" / DOCUMENT
-    if not path.is_file():
-        pytest.skip(f"the OpenAPI document is not at {path}")
-    return as_json_schema(yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
-
-
-@pytest.fixture(scope="session")
-def problems(document) -> Callable[..., list[str]]:
+def problems(api_document) -> Callable[..., list[str]]:
     """What is wrong with an answer to an operation of the API."""
-
-    def find(answer, path: str, method: str = "get", status: str = "200") -> list[str]:
-        escaped = path.replace("/", "~1")
-        response = document["paths"][path][method]["responses"][status]
-        reference = response.get("$ref", f"#/paths/{escaped}/{method}/responses/{status}")
-        schema = document | {"$ref": f"{reference}/content/application~1json/schema"}
-        errors = Draft7Validator(schema).iter_errors(answer)
-        return [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in errors]
-
-    return find
+    return openapi.Judge(api_document).problems
 
 
 @pytest.mark.parametrize(
@@ -100,6 +65,13 @@ def test_jobs_are_as_the_api_says(client, problems):
     assert problems(client("GET", f"/jobs/{failed}/results").json(), results, status="424") == []
 
 
+def test_partial_results_are_asked_for_by_a_boolean(client):
+    job = client.run("one")
+    for text, status in (("true", 200), ("false", 200), ("", 200), ("-1", 400), ("yes", 400)):
+        response = client("GET", f"/jobs/{job}/results", params={"partial": text})
+        assert response.status_code == status
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/nowhere"), ("GET", "/jobs/nothing"), ("POST", "/jobs"), ("DELETE", "/jobs")],
@@ -112,7 +84,102 @@ def test_the_check_finds_what_is_wrong(problems):
     assert problems({"jobs": [{"id": "a b", "status": "lost", "created": "x"}]}, "/jobs")
 
 
-def test_only_paths_of_the_api_are_advertised(shared, document):
-    for endpoint in shared("GET", "/").json()["endpoints"]:
-        operations = document["paths"][endpoint["path"]]
-        assert {method.lower() for method in endpoint["methods"]} <= operations.keys()
+def test_what_is_advertised_is_of_the_api_and_the_rest_is_refused(shared, api_document):
+    assert advertised.strange(shared, api_document) == []
+    assert advertised.badly_refused(shared, api_document) == []
+
+
+def kinds_of_errors() -> list[type[errors.FusionError]]:
+    found = [errors.FusionError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("kind", kinds_of_errors(), ids=lambda kind: kind.__name__)
+def test_official_error_codes_come_with_their_status(kind):
+    assert 400 <= kind.status < 600
+    assert kind.status == error_codes.OFFICIAL.get(kind.code, kind.status)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, "text"),
+        (400, {"message": "no code"}),
+        (400, {"code": "JobLocked", "message": ""}),
+        (404, {"code": "JobLocked", "message": "of another status"}),
+        (400, {"code": "Unheard", "message": "of nobody's list"}),
+        (400, {"code": "JobLocked", "message": "x", "links": "none"}),
+    ],
+)
+def test_a_flawed_error_is_found(status, body):
+    assert error_codes.flaws(status, body)
+
+
+def test_every_predefined_process_can_be_stored_as_it_is():
+    graph = {"one": {"process_id": "one", "arguments": {}}}
+    for process in predefined_processes().values():
+        stored = Process.model_validate({"process_graph": graph} | process).given()
+        assert stored == {"process_graph": graph} | process
+
+
+CALLBACK = {"one": {"process_id": "one", "arguments": {}}}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"process": {"process_graph": {}}},
+        {"process": {"process_graph": CALLBACK, "returns": "text"}},
+        {"process": {"process_graph": {"one": {"process_id": "one"}}}},
+        {"data": [{"from_node": "a", "and": "more"}]},
+        {"data": {"from_parameter": 3}},
+    ],
+)
+def test_arguments_that_the_api_has_no_schema_for_are_refused(client, arguments):
+    body = {"process_graph": {"node": {"process_id": "one", "arguments": arguments}}}
+    response = client("PUT", "/process_graphs/mine", json=body)
+    assert (response.status_code, response.json()["code"]) == (400, "ProcessGraphInvalid")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"links": [{"href": "about/it", "rel": "about"}]},
+        {"links": [{"href": "https://x.y/a b", "rel": "about"}]},
+        {"returns": {"schema": []}},
+        {"returns": {"schema": [{}, {}]}},
+        {"returns": {"schema": {"items": {"items": []}}}},
+        {"returns": {"schema": {"minItems": -1}}},
+        {"returns": {"schema": {"pattern": "(unclosed"}}},
+        {"parameters": [{"name": "x", "description": "x", "schema": {"$id": "x"}}]},
+        {"exceptions": {"Missing": {"description": "no message"}}},
+        {"examples": [{"arguments": {"x": {"from_node": "a", "and": "more"}}}]},
+        {"categories": None},
+    ],
+)
+def test_metadata_that_the_api_has_no_schema_for_is_refused(client, graph, metadata):
+    response = client("PUT", "/process_graphs/mine", json=graph("one") | metadata)
+    assert (response.status_code, response.json()["code"]) == (400, "RequestInvalid")
+
+
+@pytest.mark.parametrize("name", ["process", "log_level"])
+def test_a_job_keeps_its_process_and_its_log_level(client, name):
+    job = client.create("one")
+    response = client("PATCH", f"/jobs/{job}", json={name: None})
+    assert (response.status_code, response.json()["code"]) == (400, "RequestInvalid")
+
+
+def test_null_is_taken_for_not_given(client, graph, problems):
+    unknown = dict.fromkeys(("id", "summary", "description", "parameters", "returns"))
+    callback = {"process_graph": CALLBACK, "parameters": None, "description": None}
+    node = {"process_id": "one", "arguments": {"data": None, "process": callback}}
+    body = unknown | {"process_graph": {"node": node}}
+    assert client("PUT", "/process_graphs/mine", json=body).status_code == 200
+    stored = client("GET", "/process_graphs/mine").json()
+    assert problems(stored, "/process_graphs/{process_graph_id}") == []
+    assert stored["process_graph"]["node"]["arguments"] == {
+        "data": None,
+        "process": {"process_graph": CALLBACK},
+    }

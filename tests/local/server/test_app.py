@@ -71,7 +71,7 @@ GRAPH = {"process_graph": {"n": NODE}}
             400,
             "RequestInvalid",
         ),
-        ("POST", "/validation", {"summary": "no graph"}, 400, "ProcessGraphMissing"),
+        ("PUT", "/process_graphs/mine", {"summary": "no graph"}, 400, "ProcessGraphMissing"),
         (
             "POST",
             "/result",

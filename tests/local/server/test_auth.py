@@ -104,18 +104,18 @@ def test_a_token_expires(serve):
 def test_tokens_expire_one_by_one():
     now = [0.0]
     tokens = TokenStore(10.0, clock=lambda: now[0])
-    first = tokens.issue()
+    first = tokens.issue("ada")
     now[0] = 5.0
-    second = tokens.issue()
+    second = tokens.issue("eve")
     now[0] = 10.0
-    tokens.check(second)
+    assert tokens.check(second).user == "eve"
     with pytest.raises(InvalidToken):
         tokens.check(first)
 
 
 def test_tokens_are_random_and_unguessable():
     tokens = TokenStore(10.0)
-    issued = {tokens.issue() for _ in range(100)}
+    issued = {tokens.issue("ada") for _ in range(100)}
     assert len(issued) == 100
     assert min(map(len, issued)) >= 32
 

@@ -24,8 +24,21 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
 
 
 @pytest.fixture(scope="module")
-def url(data):
-    with backend(data) as url:
+def definitions(tmp_path_factory):
+    """A folder, and the URL under which a web server offers it."""
+    folder = tmp_path_factory.mktemp("definitions")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.02))
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def url(data, definitions):
+    with backend(data, private_namespaces=[definitions[1]]) as url:
         yield url
 
 
@@ -144,17 +157,12 @@ def test_a_user_defined_process_is_stored_used_and_deleted(connection, scaled, s
 
 
 @pytest.fixture
-def definition_url(scaled, tmp_path):
+def definition_url(scaled, definitions):
+    folder, base = definitions
     parameters = [parameter.to_dict() for parameter in scaled["parameters"]]
     definition = {"id": "scaled_modis", **scaled, "parameters": parameters}
-    (tmp_path / "scaled_modis.json").write_text(json.dumps(definition))
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.02))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/scaled_modis.json"
-        server.shutdown()
-        thread.join()
+    (folder / "scaled_modis.json").write_text(json.dumps(definition))
+    return f"{base}/scaled_modis.json"
 
 
 def test_a_process_is_used_by_the_url_of_its_definition(connection, definition_url, source, tmp_path):
@@ -170,7 +178,7 @@ def test_no_file_is_read_by_a_namespace(connection, scaled, tmp_path):
     (tmp_path / "secret.json").write_text(json.dumps({"id": "secret", "process_graph": {}}))
     for namespace in (str(tmp_path / "secret.json"), (tmp_path / "secret.json").as_uri()):
         cube = connection.datacube_from_process("secret", namespace=namespace)
-        assert [error["code"] for error in cube.validate()] == ["ProcessUnsupported"]
+        assert [error["code"] for error in cube.validate()] == ["PermissionsInsufficient"]
 
 
 def test_validation_finds_errors_and_leaves_parameters_open(connection, cube):

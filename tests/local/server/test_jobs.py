@@ -1,6 +1,7 @@
 """The life of a batch job, over HTTP."""
 
 import io
+import json
 import zipfile
 
 import pytest
@@ -125,7 +126,7 @@ def test_a_job_changes_only_while_it_is_not_on_its_way(client, graph):
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({}, "NoDataForUpdate"),
+        ({"colour": "red"}, "NoDataForUpdate"),
         ({"status": "finished"}, "PropertyNotEditable"),
         ({"title": 3}, "RequestInvalid"),
     ],
@@ -133,6 +134,12 @@ def test_a_job_changes_only_while_it_is_not_on_its_way(client, graph):
 def test_a_job_refuses_changes_of_what_is_not_its_users(client, change, code):
     response = client("PATCH", f"/jobs/{client.create('one')}", json=change)
     assert (response.status_code, response.json()["code"]) == (400, code)
+
+
+def test_an_empty_change_changes_nothing(client):
+    job = client.create("one", title="old")
+    assert client("PATCH", f"/jobs/{job}", json={}).status_code == 204
+    assert client("GET", f"/jobs/{job}").json()["title"] == "old"
 
 
 def test_logs_come_by_level_offset_and_limit(client):
@@ -229,7 +236,7 @@ def test_parts_of_a_file_can_be_asked_for(client):
     assert (part.status_code, part.content) == (206, b"DF")
 
 
-def test_a_restart_keeps_results_and_settles_what_was_under_way(serve):
+def test_a_restart_keeps_results_and_goes_on_with_what_was_under_way(serve):
     with serve() as client:
         finished, running, queued = client.run("one"), client.create("wait"), client.create("several")
         client.start(running)
@@ -237,25 +244,40 @@ def test_a_restart_keeps_results_and_settles_what_was_under_way(serve):
         client.start(queued)
         document = client("GET", f"/jobs/{finished}/results").json()
     with serve() as client:
-        assert client("GET", f"/jobs/{running}").json()["status"] == "error"
-        assert "server was stopped" in client.messages(running)[-1]
+        assert "goes on with its finished tiles" in "".join(client.messages(running))
+        client.wait(running, "running")
+        client.executor.gate.set()
+        client.wait(running, "finished")
         assert client.wait(queued, "finished")
         (asset,) = document["assets"].values()
         path = asset["href"].partition("/jobs/")[2]
         assert len(requests.get(f"{client.url}/jobs/{path}", timeout=30).content) == 5003
 
 
-def test_a_job_that_ran_when_the_server_was_killed_is_an_error(serve, tmp_path):
+def killed_while_running(state, job):
+    """What a server that was killed leaves of a job."""
+    file = state / "jobs" / job / "job.json"
+    stored = json.loads(file.read_text())
+    file.write_text(json.dumps(stored | {"status": "running"}))
+
+
+def test_a_job_that_ran_when_the_server_was_killed_runs_again_once(serve, tmp_path):
     state = tmp_path / "state"
     with serve() as client:
         job = client.run("one")
-    file = state / "jobs" / job / "job.json"
-    file.write_text(file.read_text().replace('"finished"', '"running"'))
+    killed_while_running(state, job)
     (state / "scratch" / "half").mkdir(parents=True)
     with serve() as client:
-        assert client("GET", f"/jobs/{job}").json()["status"] == "error"
-        assert "server stopped while the job ran" in client.messages(job)[-1]
+        client.wait(job, "finished")
+        assert client.executor.runs == ["one"]
+        assert any("server ended while the job ran" in message for message in client.messages(job))
         assert not list((state / "scratch").glob("*"))
+    killed_while_running(state, job)
+    with serve() as client:
+        assert client("GET", f"/jobs/{job}").json()["status"] == "error"
+        assert "2 times" in client.messages(job)[-1]
+        client.start(job)  # its user knows why, perhaps
+        client.wait(job, "finished")
 
 
 def test_a_broken_job_file_costs_that_job_alone(serve, tmp_path):

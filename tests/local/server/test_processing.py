@@ -76,6 +76,12 @@ def test_validation_tells_what_is_wrong_and_is_itself_a_success(client, graph):
     assert (response.status_code, response.json()) == (200, {"errors": []})
 
 
+def test_a_missing_graph_is_a_finding_of_the_validation(shared):
+    response = shared("POST", "/validation", json={"summary": "no graph"})
+    assert response.status_code == 200
+    assert [error["code"] for error in response.json()["errors"]] == ["ProcessGraphMissing"]
+
+
 @pytest.mark.parametrize("nodes", [{}, None, {"a": {}}, {"a": {"process_id": "b-c", "arguments": {}}}])
 def test_a_graph_that_is_not_well_formed_is_a_finding_of_the_validation(shared, nodes):
     response = shared("POST", "/validation", json={"process_graph": nodes})

@@ -20,16 +20,6 @@ from openeo_udf_fusion.local import backend
 SERVE = "import argparse, sys; from openeo_udf_fusion.cli import serve; p = argparse.ArgumentParser(); "
 SERVE += "serve.add_parser(p.add_subparsers()); sys.exit(serve.run(p.parse_args(['serve', *sys.argv[1:]])))"
 
-SLOW = """
-import time
-import xarray
-
-
-def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
-    time.sleep(60)
-    return cube
-"""
-
 
 @contextlib.contextmanager
 def serving(data: Path, state: Path, *options: str, **settings):
@@ -83,19 +73,6 @@ def test_a_full_disk_is_an_error_of_the_job_and_leaves_nothing(full_disk, format
     assert job.logs()[-1]["code"] == "StorageFailure"
     assert {path.name for path in (state / "jobs" / job.job_id).iterdir()} == {"job.json", "logs.jsonl"}
     assert not list((state / "scratch").iterdir())
-
-
-def test_a_job_whose_server_was_killed_says_so(full_disk, data):
-    connection, state, process = full_disk
-    job = connection.load_collection("modis").apply(openeo.UDF(SLOW)).create_job(out_format="netCDF").start()
-    while job.status() != "running":
-        pass
-    process.kill()
-    process.wait()
-    with backend(data, state=state) as url:
-        job = openeo.connect(url).job(job.job_id)
-        assert job.status() == "error"
-        assert "start it again" in job.logs()[-1]["message"]
 
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--user", "ada"], ["--data", "/nowhere"]])

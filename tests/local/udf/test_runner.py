@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from openeo_udf_fusion import udfs
 from openeo_udf_fusion.errors import Cancelled
-from openeo_udf_fusion.local import executor
+from openeo_udf_fusion.local import tile_runs
 from openeo_udf_fusion.local.udf.runner import UdfRunner
 from tests.local.graphs import code, make_cube
 
@@ -23,7 +24,7 @@ def test_a_failure_ends_the_udfs_of_other_tiles(tmp_path):
     tiles = []
 
     def interrupted():
-        with executor._pool(runner) as pool:
+        with tile_runs.tile_threads(runner) as pool:
             tiles.append(pool.submit(runner.run, slow, make_cube(2, 2), {}, None))
             while not started.exists():
                 time.sleep(0.05)
@@ -66,3 +67,24 @@ def _runs(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_what_a_shipped_udf_inspects_is_in_the_log_of_its_run():
+    log = []
+    runner = UdfRunner(log.append, lambda: False)
+    runner.run(udfs.source("self_test"), make_cube(2, 2), {}, None)
+    (entry,) = (entry for entry in log if "self-test" in entry.message)
+    assert entry.level == "info"
+    assert "runtime" in entry.message
+
+
+def test_every_run_says_once_what_its_network_runs_on():
+    """However many tiles it has, and whatever runs before it in this process have loaded and said."""
+    context = {"method": "satfusenet", "temporal_extent": ["2020-01-05", "2020-01-07"], "dates": "P1D"}
+    cube = make_cube(1, 2).isel(bands=[0]).assign_coords(bands=["modis_B1"]).astype("float32")
+    for _ in range(2):
+        log = []
+        runner = UdfRunner(log.append, lambda: False)
+        for place in (0, 1):
+            runner.run(udfs.source("fill_gaps"), cube.isel(x=[place]), context, None)
+        assert len([entry for entry in log if "satfusenet runs on" in entry.message]) == 1

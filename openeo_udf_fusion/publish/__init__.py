@@ -1,0 +1,1 @@
+"""What a backend and its users get: archives, catalogue records, processes on a server."""

@@ -1,0 +1,82 @@
+"""Jobs that ended long ago go, with their files; those that wait, run or were never started stay."""
+
+import logging
+import time
+
+import pytest
+
+from openeo_udf_fusion.local.server.jobs import JobStore
+from openeo_udf_fusion.local.server.retention import Retention
+from tests.local.server.conftest import until
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def jobs(tmp_path):
+    """One job of every status, called by it."""
+    store = JobStore(tmp_path / "jobs")
+    ids = {}
+    for status in ("created", "queued", "running", "finished", "error", "canceled"):
+        job = store.create({"process": {}, "title": status}, "ada")
+        ids[status] = job.id
+        if status != "created":
+            store.queue(job.id)
+        if status not in ("created", "queued"):
+            store.begin(job.id)
+        if status == "finished":
+            files = tmp_path / "files"
+            files.mkdir()
+            (files / "result.nc").write_bytes(bytes(1000))
+            assert store.finish(job.id, 1, files, {}, 1.0)
+        if status == "error":
+            store.fail(job.id, 1, "Internal", "failed")
+        if status == "canceled":
+            store.cancel(job.id)
+    store.ids = ids
+    return store
+
+
+def titles(store):
+    return {job.title for job in store.list()}
+
+
+def test_only_what_ended_is_removed_and_told(jobs, tmp_path, caplog):
+    sweep = Retention(jobs, 3 * DAY, lambda: time.time() + 4 * DAY).sweep
+    with caplog.at_level(logging.INFO):
+        assert set(sweep()) == {jobs.ids[status] for status in ("finished", "error", "canceled")}
+    assert titles(jobs) == {"created", "queued", "running"}
+    assert len(list((tmp_path / "jobs").iterdir())) == 3
+    assert len(caplog.records) == 3
+    for record in caplog.records:
+        assert "3 days (--keep-jobs)" in record.getMessage()
+        assert record.user == "ada"
+    assert sweep() == []
+
+
+def test_what_is_recent_stays(jobs):
+    assert Retention(jobs, 3 * DAY, lambda: time.time() + 2 * DAY).sweep() == []
+    assert len(jobs.list()) == 6
+
+
+def test_without_a_limit_all_stay(jobs):
+    retention = Retention(jobs, None, lambda: time.time() + 1000 * DAY)
+    assert retention.sweep() == []
+    assert retention.removal_of(jobs.list()[0]) is None
+
+
+def test_a_server_removes_at_its_start_and_lets_links_end_with_the_files(serve):
+    with serve(keep_jobs_s=3 * DAY) as client:
+        job = client.run("one")
+        document = client("GET", f"/jobs/{job}/results").json()
+        ended = client("GET", f"/jobs/{job}").json()["updated"]
+        # Links are good for seven days; the files are there for three.
+        assert document["expires"][:10] == _after(ended, 3 * DAY)[:10]
+    with serve(keep_jobs_s=0.001) as client:
+        until(lambda: client("GET", f"/jobs/{job}").status_code == 404)
+
+
+def _after(moment, seconds):
+    from datetime import datetime, timedelta
+
+    return (datetime.fromisoformat(moment) + timedelta(seconds=seconds)).isoformat()
