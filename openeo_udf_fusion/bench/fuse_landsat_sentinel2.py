@@ -133,15 +133,13 @@ def work(config: tamrf.Config, s2: int, landsat: int, queries: int) -> float:
 
 def encoder_work(config: tamrf.Config, sensor: tamrf.SensorId) -> float:
     """The same of one image's encoder."""
-    encoder = tamrf.Tamrf(config).encoder[sensor]
-    sizes = {name: layer.weight.numel() for name, layer in encoder.named_modules() if is_convolution(layer)}
-    coarse = sum(2 * size for name, size in sizes.items() if name != "finer")
-    return coarse / config.scale(sensor) ** 2 + 2 * sizes.get("finer", 0)
-
-
-def is_convolution(layer: torch.nn.Module) -> bool:
-    """Whether a part of a network is a convolution."""
-    return isinstance(layer, torch.nn.Conv2d)
+    sizes = {
+        name: layer.weight.numel()
+        for name, layer in tamrf.Tamrf(config).encoder[sensor].named_modules()
+        if isinstance(layer, torch.nn.Conv2d)
+    }
+    finer = sizes.pop("finer", 0)
+    return 2 * sum(sizes.values()) / config.scale(sensor) ** 2 + 2 * finer
 
 
 if __name__ == "__main__":

@@ -189,7 +189,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention (p, h, q, d); on processors plain products are faster in bfloat16."""
     if q.dtype == torch.bfloat16 and q.device.type == "cpu":
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        return scores.softmax(-1) @ v
+        mixed: Tensor = scores.softmax(-1) @ v
+        return mixed
     return F.scaled_dot_product_attention(q, k, v)
 
 
