@@ -58,8 +58,18 @@ def output_dates(dates: str | Sequence[str], temporal_extent: Sequence[str] | No
     else:
         found = period_dates(dates, *parse_extent(temporal_extent))
     if not len(found):
-        raise InvalidParameter(f"dates={dates!r} has no date within temporal_extent={temporal_extent!r}")
+        raise InvalidParameter(
+            f"dates={dates!r} has no date within temporal_extent={temporal_extent!r}{_there(acquired)}"
+        )
     return found
+
+
+def _there(acquired: NDArray[np.datetime64]) -> str:
+    """Say which dates a cube has, for an error."""
+    if not len(acquired):
+        return "; the cube has no dates at all"
+    first, last = (day.astype("datetime64[D]") for day in (acquired.min(), acquired.max()))
+    return f"; the cube has {len(acquired)} dates from {first} to {last}"
 
 
 def period_dates(period: str, start: np.datetime64, end: np.datetime64) -> Days:

@@ -176,3 +176,9 @@ def test_a_period_needs_an_extent():
 def test_no_date_left_is_an_error(dates, extent):
     with pytest.raises(InvalidParameter, match="no date"):
         output_dates(dates, extent, days("2022-01-01"))
+
+
+def test_where_no_date_is_left_the_error_says_which_there_are():
+    acquired = np.array(["2023-01-05", "2023-03-09"], "datetime64[D]")
+    with pytest.raises(InvalidParameter, match="the cube has 2 dates from 2023-01-05 to 2023-03-09"):
+        output_dates("acquisition", ["2021-01-01", "2022-01-01"], acquired)

@@ -4,8 +4,8 @@ Name this file in the environment variable OPENEO_CUSTOM_PROCESSES, in the web a
 reads the processes from the folder that OPENEO_UDF_FUSION_PROCESSES names, or from `processes` beside this
 file: what `openeo-udf-fusion udp write` wrote there. It needs nothing but the driver.
 
-The driver logs an error of this file and starts without its processes. All files are read before any process
-is registered: the backend offers all of them or none.
+The driver logs an error of this file and starts without its processes. All files are read, and their ids
+looked up, before any process is registered: the backend offers all of them or none.
 """
 
 import json
@@ -13,7 +13,11 @@ import logging
 import os
 from pathlib import Path
 
-from openeo_driver.ProcessGraphDeserializer import custom_process_from_process_graph
+from openeo_driver.ProcessGraphDeserializer import (
+    custom_process_from_process_graph,
+    process_registry_2xx,
+    process_registry_100,
+)
 
 FOLDER_VARIABLE = "OPENEO_UDF_FUSION_PROCESSES"
 NAMESPACE = "backend"
@@ -51,8 +55,15 @@ def folder_of_processes() -> Path:
 
 
 def register() -> list[str]:
-    """Register every process and return their ids."""
+    """Register every process and return their ids; none if one of them is registered already."""
     processes = read_processes(folder_of_processes())
+    registries = process_registry_100, process_registry_2xx
+    taken = [p["id"] for p in processes if any(r.contains(p["id"], namespace=NAMESPACE) for r in registries)]
+    if taken:
+        raise ValueError(
+            f"{taken} are registered already, so none was registered here: is this file, or another with the "
+            f"same ids, loaded too? leave one of them out of OPENEO_CUSTOM_PROCESSES"
+        )
     for process in processes:
         custom_process_from_process_graph(process, namespace=NAMESPACE)
     return [process["id"] for process in processes]

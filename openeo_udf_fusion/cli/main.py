@@ -1,6 +1,5 @@
 """`openeo-udf-fusion`: one sub-command per module of this package."""
 
-import argparse
 import importlib
 import pkgutil
 import sys
@@ -8,6 +7,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from openeo_udf_fusion import __version__, cli
+from openeo_udf_fusion.cli.parser import Parser
 from openeo_udf_fusion.errors import FusionError
 
 _EXTRAS = {
@@ -20,36 +20,47 @@ _EXTRAS = {
 """What a command's imports need where it is not the extra `local`."""
 
 
+PROGRAM = "openeo-udf-fusion"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns 0, 1 for an error that was explained, or 2 for wrong usage."""
+    """Run the command line.
+
+    Returns 0, 1 for an error that was explained, 2 for wrong usage, or 130 when it was interrupted.
+    """
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: stopped", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     commands = _commands()
-    parser = argparse.ArgumentParser(
-        prog="openeo-udf-fusion", description="Deep satellite-fusion models as openEO processes."
-    )
+    parser = Parser(prog=PROGRAM, description="Deep satellite-fusion models as openEO processes.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in commands.values():
         module.add_parser(subparsers)
-    given = parser.parse_args(arguments)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        given.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         status: int = commands[given.command].run(given)
         return status
     except FusionError as error:
-        print(f"{parser.prog}: {error.code}: {error}", file=sys.stderr)
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("openeo_udf_fusion"):
             raise
         extra = _EXTRAS.get(given.command, "local")
         print(
-            f"{parser.prog}: {given.command} needs {error.name}, which is not installed; "
-            f"run: pip install 'openeo-udf-fusion[{extra}]'",
+            f"{PROGRAM}: {given.command} needs {error.name}, which is not installed; "
+            f"in a checkout of the project run: pip install '.[{extra}]'",
             file=sys.stderr,
         )
         return 1
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped", file=sys.stderr)
-        return 130
 
 
 def _commands() -> dict[str, ModuleType]:

@@ -90,6 +90,9 @@ def run(args: argparse.Namespace) -> int:
     from openeo_udf_fusion.local.executor import Workspace
     from openeo_udf_fusion.local.fetch import read_process
 
+    if not args.data.is_dir():
+        is_what = "is no folder" if args.data.exists() else "does not exist"
+        raise InvalidParameter(f"--data: the folder {args.data} {is_what}; name the one of the collections")
     shipped = udps.definitions(udps.EMBEDDED)
     definition = _definition(args.process, shipped, read_process)
     known = shipped | {definition["id"]: definition}
@@ -164,7 +167,9 @@ def _kept_tiles(args: argparse.Namespace) -> Iterator[Path | None]:
         if isinstance(error, FusionError) and not isinstance(error, MAY_SUCCEED) and not args.resume:
             kept.forget()
         elif count := kept.count():
-            print(f"{count} finished tiles are kept in {folder}; --resume goes on with them", file=sys.stderr)
+            again = "the same command" if args.resume else "the same command with --resume"
+            tiles = f"{count} finished tile{'s are' if count > 1 else ' is'}"
+            print(f"{tiles} kept in {folder}; {again} goes on with them", file=sys.stderr)
         raise
     kept.forget()
 
@@ -176,11 +181,25 @@ def parse_parameters(given: Sequence[str]) -> Json:
         name, equals, text = pair.partition("=")
         if not equals or not name:
             raise InvalidParameter(f"-p takes NAME=VALUE, got {pair!r}")
-        try:
-            parsed[name] = json.loads(text)
-        except json.JSONDecodeError:
-            parsed[name] = text
+        value = _value(name, text)
+        if name in parsed:
+            both = json.dumps([parsed[name], value], ensure_ascii=False)
+            raise InvalidParameter(
+                f"-p {name} is given twice; give it once, and several values as a list: -p '{name}={both}'"
+            )
+        parsed[name] = value
     return parsed
+
+
+def _value(name: str, text: str) -> JsonValue:
+    try:
+        value: JsonValue = json.loads(text)
+    except json.JSONDecodeError as error:
+        if not text.lstrip().startswith(("[", "{")):
+            return text
+        quotes = "; JSON wants double quotes around strings" if "'" in text else ""
+        raise InvalidParameter(f"-p {name}: {text} is no JSON: {error}{quotes}") from None
+    return value
 
 
 def call(definition: Json, arguments: Mapping[str, JsonValue]) -> Json:

@@ -71,6 +71,13 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
         help="the same at addresses of this machine and its network",
     )
     parser.add_argument(
+        "--trusted-proxy",
+        action="append",
+        metavar="ADDRESS",
+        help="a reverse proxy, or a network of them (10.88.0.0/16), whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed; repeatable; default: 127.0.0.1 and ::1",
+    )
+    parser.add_argument(
         "--limit",
         action="append",
         default=[],
@@ -161,6 +168,7 @@ def run(args: argparse.Namespace) -> int:
     from openeo_udf_fusion.local.server import logs
     from openeo_udf_fusion.local.server.executors import Scaled
     from openeo_udf_fusion.local.server.limits import parse_limits
+    from openeo_udf_fusion.local.server.proxies import THIS_MACHINE
     from openeo_udf_fusion.local.server.serving import serve
     from openeo_udf_fusion.local.server.settings import Settings
     from openeo_udf_fusion.local.udf.confinement import server_confinement
@@ -185,6 +193,7 @@ def run(args: argparse.Namespace) -> int:
         keep_jobs_s=None if args.keep_jobs is None else args.keep_jobs * 86_400,
         disk_quota_bytes=args.disk_quota,
         user_quota_bytes=args.user_quota,
+        trusted_proxies=tuple(args.trusted_proxy or THIS_MACHINE),
         run_timeout_s=args.run_timeout,
     )
     open_cluster = workers.chosen(args)

@@ -4,6 +4,7 @@ The password is asked for, read from stdin, or taken from the environment variab
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from openeo_udf_fusion.cli import passwords
@@ -40,9 +41,11 @@ def run(args: argparse.Namespace) -> int:
     elif args.action == "add":
         name = require_name(args.name)
         password = accounts_file.require_password(passwords.ask(f"Password of {name}"))
-        accounts_file.put(args.file, name, hash_password(password))
+        new = accounts_file.put(args.file, name, hash_password(password))
+        print(f"{'added' if new else 'changed the password of'} {name} in {args.file}", file=sys.stderr)
     elif args.action == "remove":
         accounts_file.remove(args.file, args.name)
+        print(f"removed {args.name} from {args.file}", file=sys.stderr)
     else:
         print(*read_accounts(args.file), sep="\n")
     return 0

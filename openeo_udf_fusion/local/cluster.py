@@ -210,6 +210,17 @@ class WorkerPromise(Generic[T]):
             self._future.cancel()
 
 
+def _require_address(scheduler: str) -> None:
+    # A client that cannot make anything of its address prints a traceback when it is collected.
+    _, _, place = scheduler.rpartition("://")
+    host, colon, port = place.rpartition(":")
+    if not (host and colon and port.isdigit()):
+        raise InvalidParameter(
+            f"the scheduler's address must be tcp://host:port or tls://host:port, got {scheduler!r}; "
+            f"dask schedulers listen at port {SCHEDULER_PORT} by default"
+        )
+
+
 @contextmanager
 def connected(scheduler: str, resources: Resources | None = None) -> Iterator[Cluster]:
     """The workers of a dask scheduler.
@@ -225,7 +236,10 @@ def connected(scheduler: str, resources: Resources | None = None) -> Iterator[Cl
     ------
     ClusterUnavailable
         Nothing answers there.
+    InvalidParameter
+        It is no address.
     """
+    _require_address(scheduler)
     try:
         client = Client(  # type: ignore[no-untyped-call]
             scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False

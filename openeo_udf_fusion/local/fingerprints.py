@@ -68,7 +68,7 @@ def files_seen(graph: Json, data: Path) -> str:
 
 @cache
 def code_digest() -> str:
-    """A digest of the sources of this package that compute tiles, as they are when this process first asks."""
+    """A digest of the sources of this package that compute tiles, as they are when it is first asked."""
     top = Path(openeo_udf_fusion.__file__).parent
     files = [*top.glob("*.py"), *(file for name in _COMPUTES for file in (top / name).rglob("*.py"))]
     content = hashlib.sha256()

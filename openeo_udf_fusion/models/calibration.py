@@ -24,7 +24,7 @@ OBSERVED, TRANSLATED, BRIDGED, BEYOND = 0, 1, 2, 2 + LONGEST_DAYS + 1
 ROWS = BEYOND + LONGEST_DAYS + 1
 RAMP = 0.05
 """Distrust grows from none at strangeness 1 to all at 1 + RAMP: a step would tear apart what two runtimes say
-of one pixel, since their strangenesses differ by rounding."""
+of one pixel, since their strangenesses differ by rounding. The refusal in `provenance` stays a step at 1."""
 
 
 @dataclass(frozen=True)

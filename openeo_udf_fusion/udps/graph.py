@@ -10,7 +10,7 @@ from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.udps.deployments import Deployment
 
 TILE_PX = 64
-"""A year of two daily sensors on such a tile takes 90 MB; production backends allow a UDF about 2 GB."""
+"""A year of two daily sensors and their flags on such a tile is 114 MB; backends allow a UDF some 2 GB."""
 
 
 def given(name: str) -> Json:

@@ -66,8 +66,11 @@ def test_the_unit_starts_a_command_that_we_have():
     assert args.host == "127.0.0.1"
     assert args.log_format == "json"
     assert str(args.state) == f"%S/{unit()['StateDirectory'][0]}"
-    (credential,) = unit()["LoadCredential"]
-    assert str(args.users) == f"%d/{credential.partition(':')[0]}"
+    # The file itself, not a copy: else a removed user stays in until the next start.
+    assert "LoadCredential" not in unit()
+    assert f"user add {args.users} " in README
+    (group,) = unit()["SupplementaryGroups"]
+    assert f"groupadd --system {group}\nchgrp {group} {args.users}\nchmod 640 {args.users}\n" in README
     assert args.disk_quota > LEAST_FREE_BYTES
 
 
@@ -143,7 +146,8 @@ def running_server(tmp_path_factory):
     add = [sys.executable, "-m", "openeo_udf_fusion.cli.main", "user", "add", str(home / "users"), "ada"]
     subprocess.run(add, env=environment, check=True)
     command = json.loads(last("ENTRYPOINT")) + json.loads(last("CMD"))
-    ours = {"/data": home / "data", "/state": home / "state", "/run/secrets/openeo-users": home / "users"}
+    last_users = str(served(command).users)
+    ours = {"/data": home / "data", "/state": home / "state", last_users: home / "users"}
     ours |= {"0.0.0.0": "127.0.0.1", "8080": "0"}
     arguments = [str(ours.get(word, word)) for word in command[1:]]
     start = [sys.executable, "-m", "openeo_udf_fusion.cli.main", *arguments]
@@ -220,3 +224,45 @@ def test_the_proxy_snippets_name_the_port_of_the_unit():
     assert proxied
     assert len(proxied) == 2
     assert {int(found) for found in proxied} == {port}
+
+
+def test_the_folder_of_the_accounts_is_mounted_not_the_file():
+    """A change makes a new file; a mounted file would stay the old one."""
+    (users,) = {str(served(["openeo-udf-fusion", *command.split()]).users) for command in json_commands()}
+    mounts = dict(re.findall(r"--volume (\S+?):(\S+?)(?::ro)?\s", README))
+    assert str(Path(users).parent) in mounts.values()
+    assert users not in mounts.values()
+
+
+def json_commands() -> list[str]:
+    """What the container is started with: by default, and by the README."""
+    (shown,) = re.findall(r"^ +openeo-udf-fusion (--users .*?)\n```", README, flags=re.MULTILINE | re.DOTALL)
+    entry = " ".join(json.loads(last("ENTRYPOINT"))[1:])
+    return [f"{entry} {' '.join(json.loads(last('CMD')))}", f"{entry} {shown}".replace("\\\n", " ")]
+
+
+def test_the_sandbox_shows_nothing_of_the_server():
+    """Neither the unit's folders nor the container's, nor those of the README's commands."""
+    (line,) = re.findall(r"'(bwrap .*)'", README)
+    words = shlex.split(line)
+    shown = [
+        Path(words[i + 1]) for i, word in enumerate(words) if "bind" in word and words[i + 1] != "{folder}"
+    ]
+    assert shown
+    name = unit()["StateDirectory"][0]
+    hidden = [
+        Path(f"/var/lib/private/{name}"),
+        Path(f"/var/lib/{name}"),
+        Path("/run"),
+        Path("/home"),
+        Path("/root"),
+    ]
+    unit_args = served(shlex.split(unit()["ExecStart"][0]))
+    container_args = served(json.loads(last("ENTRYPOINT")) + json.loads(last("CMD")))
+    for args in (unit_args, container_args):
+        hidden += [path for path in (args.data, args.state, args.users) if path.is_absolute()]
+    assert len(hidden) > 8
+    for secret in hidden:
+        for path in shown:
+            assert not secret.is_relative_to(path), f"{path} shows {secret}"
+            assert not path.is_relative_to(secret), f"{path} is in {secret}"

@@ -8,7 +8,10 @@ import inspect
 import json
 import re
 import shutil
+import subprocess
 import sys
+import zipfile
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -31,12 +34,19 @@ def registered(monkeypatch):
     """What was registered with the driver, as (namespace, process)."""
     calls = []
 
+    class Registry:
+        """As far as the preload file asks it."""
+
+        def contains(self, name, namespace="backend"):
+            return (namespace, name) in [(used, process["id"]) for used, process in calls]
+
     def custom_process_from_process_graph(
         process_spec, *, process_registries=(), namespace="backend", hidden=False
     ):
         calls.append((namespace, process_spec))
 
     module = ModuleType(DRIVER)
+    module.process_registry_100 = module.process_registry_2xx = Registry()
     module.custom_process_from_process_graph = custom_process_from_process_graph
     monkeypatch.setitem(sys.modules, "openeo_driver", ModuleType("openeo_driver"))
     monkeypatch.setitem(sys.modules, DRIVER, module)
@@ -92,6 +102,19 @@ def test_one_bad_file_registers_nothing(deployed, registered, name, content, sai
     assert registered == []
 
 
+def test_an_id_that_is_taken_registers_nothing(deployed, registered):
+    registered.append(("backend", {"id": "self_test_cube"}))
+    with pytest.raises(ValueError, match=r"\['self_test_cube'\] are registered already"):
+        preload(deployed)
+    assert len(registered) == 1
+
+
+def test_the_same_id_elsewhere_is_no_collision(deployed, registered):
+    registered.append(("user", {"id": "self_test_cube"}))
+    preload(deployed)
+    assert len(registered) == 1 + len(udps.definitions())
+
+
 def test_an_empty_folder_is_an_error_that_says_how_to_fill_it(deployed, registered):
     shutil.rmtree(deployed.parent / "processes")
     with pytest.raises(FileNotFoundError, match="udp write --archive-folder"):
@@ -131,6 +154,33 @@ def test_the_instructions_name_what_there_is(folder, options):
     assert archive.file_name("onnx", Target()) in text
     assert options["python-memory"] in text
     assert all(f"`{band}`" in text for band in ("passed", "checksum"))
+
+
+def test_the_options_named_for_the_memory_are_the_scripts(folder):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    script = folder / "measure_memory.py"
+    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+    (command,) = re.findall(r"^    \S*python measure_memory\.py (.*)$", text, re.MULTILINE)
+    for option in re.findall(r"--[a-z-]+", command):
+        assert option in done.stdout
+
+
+def test_the_memory_of_a_tile_is_measured_with_an_archive(folder, tmp_path):
+    """The archive is this package alone: the interpreter brings the runtime."""
+    package = Path(udfs.__file__).parents[1]
+    file = tmp_path / "archive.zip"
+    with zipfile.ZipFile(file, "w") as archived:
+        for suffix in ("*.py", "*.json", "*.onnx", "*.safetensors"):
+            for source in package.rglob(suffix):
+                archived.write(source, f"openeo_udf_fusion/{source.relative_to(package)}")
+    command = [sys.executable, folder / "measure_memory.py", file, "--pixels", "2", "--threads", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["tile_mb"] == round(365 * 19 * 4 * 4 / 1e6, 1)
+    assert 0 < found["peak_resident_mib"] < found["peak_virtual_mib"]
+    starved = subprocess.run([*command, "--limit", "150"], capture_output=True, text=True)
+    assert starved.returncode != 0
 
 
 def help_of(command: str, action: str) -> str:

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import openeo_udf_fusion
+from openeo_udf_fusion.cli import main
 
 
 def test_help_lists_every_command(command):
@@ -33,7 +34,31 @@ def test_an_explained_error_is_one_line_and_ends_with_1(command, tmp_path):
     done = command("udp", "check", "--out", tmp_path)
     assert done.status == 1
     assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("openeo-udf-fusion: ProcessGraphInvalid: ")
+    assert done.stderr.startswith(f"openeo-udf-fusion: {tmp_path} ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "meant"),
+    [
+        (["run", "x", "--dta", "d", "-o", "o.nc"], "openeo-udf-fusion run", "--data"),
+        (["run", "x", "--data", "d", "-o", "o.nc", "--worker-s=2"], "openeo-udf-fusion run", "--workers"),
+        (["udp", "check", "--requirment", "none"], "openeo-udf-fusion udp check", "--requirement"),
+    ],
+)
+def test_a_misspelt_option_is_answered_with_the_usage_of_its_command(command, arguments, usage, meant):
+    done = command(*arguments)
+    assert done.status == 2
+    assert done.stderr.startswith(f"usage: {usage} [-h]")
+    assert f"did you mean {meant} instead of" in done.stderr
+
+
+def test_a_stop_while_commands_are_imported_is_no_traceback(command, monkeypatch):
+    def stopped():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_commands", stopped)
+    done = command("run")
+    assert (done.status, done.stderr) == (130, "openeo-udf-fusion: stopped\n")
 
 
 def test_the_module_is_the_command():

@@ -400,4 +400,4 @@ def test_what_is_not_installed_is_named_with_its_extra(command, monkeypatch):
     done = command("udp", "validate")
     assert done.status == 1
     assert "needs jsonschema" in done.stderr
-    assert "openeo-udf-fusion[publish]" in done.stderr
+    assert "pip install '.[publish]'" in done.stderr

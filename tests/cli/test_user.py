@@ -45,10 +45,13 @@ def test_a_user_is_added_changed_and_removed(typed, tmp_path, capsys):
     file = tmp_path / "users"
     typed(f"{PASSWORD}\n")
     assert main(["user", "add", str(file), "ada"]) == 0
+    assert capsys.readouterr().err == f"added ada in {file}\n"
     typed("another password\n")
     assert main(["user", "add", str(file), "eve"]) == 0
     typed("yet another one\n")
+    capsys.readouterr()
     assert main(["user", "add", str(file), "eve"]) == 0
+    assert capsys.readouterr().err == f"changed the password of eve in {file}\n"
     known = read_accounts(file)
     assert matches(known["ada"], PASSWORD)
     assert matches(known["eve"], "yet another one")

@@ -260,14 +260,14 @@ def content(folder: Path) -> dict[Path, bytes]:
 @pytest.mark.parametrize(
     ("process", "parameters", "message"),
     [
-        ("harmonize", [], "ProcessUnsupported: there is no process 'harmonize'"),
-        ("harmonize_modis_viirs_cube", ["data=mode"], "CollectionNotFound: no collection 'mode'"),
-        ("harmonize_modis_viirs_cube", ["data=modis", "colour=red"], "ProcessParameterUnsupported: "),
-        ("harmonize_modis_viirs_cube", ["data=../secret"], "PermissionsInsufficient: "),
-        ("harmonize_modis_viirs_cube", ["data=linked"], "PermissionsInsufficient: "),
-        ("harmonize_modis_viirs_cube", ["data=modis"], "ProcessParameterInvalid: .*temporal_extent"),
-        ("harmonize_modis_viirs_cube", ["data=3"], "ProcessParameterInvalid: "),
-        ("harmonize_modis_viirs_cube", [], "ProcessParameterRequired: "),
+        ("harmonize", [], "fusion: there is no process 'harmonize'"),
+        ("harmonize_modis_viirs_cube", ["data=mode"], "fusion: no collection 'mode'"),
+        ("harmonize_modis_viirs_cube", ["data=modis", "colour=red"], "has no parameter colour"),
+        ("harmonize_modis_viirs_cube", ["data=../secret"], "is no collection id but a path"),
+        ("harmonize_modis_viirs_cube", ["data=linked"], "leads out of the data folder|linked"),
+        ("harmonize_modis_viirs_cube", ["data=modis"], "temporal_extent"),
+        ("harmonize_modis_viirs_cube", ["data=3"], "the id of a collection"),
+        ("harmonize_modis_viirs_cube", [], "data"),
     ],
 )
 def test_the_command_line_says_it_in_one_line(oddities, tmp_path, capsys, process, parameters, message):

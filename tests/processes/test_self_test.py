@@ -72,6 +72,12 @@ def test_every_runtime_gives_the_same_checksum(runtime, monkeypatch):
     assert self_test.checksum() == pytest.approx(self_test.EXPECTED, abs=self_test.TOLERANCE)
 
 
+@pytest.mark.gpu
+def test_cuda_gives_the_same_checksum():
+    assert weights.load(self_test.MODEL).network.runtime.device == "cuda"
+    assert self_test.checksum() == pytest.approx(self_test.EXPECTED, abs=self_test.TOLERANCE)
+
+
 @pytest.mark.parametrize(
     "change",
     [

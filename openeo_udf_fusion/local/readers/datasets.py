@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -36,7 +37,7 @@ _Y = ("y", "lat", "latitude", "northing", "ydim")
 _X = ("x", "lon", "longitude", "easting", "xdim")
 # What xarray calls a variable that nobody named: no prefix for its bands.
 _NAMELESS = frozenset({"__xarray_dataarray_variable__", "__xarray_dataarray_name__"})
-_AS_STORED: Mapping[str, bool] = {"mask_and_scale": False, "decode_timedelta": False, "cache": False}
+_AS_STORED: Mapping[str, Any] = {"mask_and_scale": False, "decode_timedelta": False, "cache": False}
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ def require_password(password: str) -> str:
     return password
 
 
-def put(path: Path, user: str, hashed: str) -> None:
-    """Add a user, or change the hash of one; makes the file.
+def put(path: Path, user: str, hashed: str) -> bool:
+    """Add a user, or change the hash of one; makes the file. Returns whether the user is new.
 
     Raises
     ------
@@ -48,6 +48,7 @@ def put(path: Path, user: str, hashed: str) -> None:
         else:
             lines.append(line)
         _write(path, lines)
+        return user not in known
 
 
 def remove(path: Path, user: str) -> None:

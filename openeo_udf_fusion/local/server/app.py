@@ -105,6 +105,7 @@ def create_app(settings: Settings, executor: Executor = local_executor) -> FastA
     )
     app.state.stop = synchronous.stop
     app.state.header_bytes = limits.header_bytes
+    app.state.trusted_proxies = settings.trusted_proxies
     install_error_handlers(app)
     app.add_middleware(CrossOrigin, guarded=settings.open, limits=limits)
     app.add_middleware(RequestLog)

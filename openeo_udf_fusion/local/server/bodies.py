@@ -46,8 +46,9 @@ _PARSED_AT_ONCE = 2
 _PATTERN_CHARACTERS = 1000
 _ALL_PATTERNS_CHARACTERS = 20_000
 _MOST_PROBLEMS = 10_000
-_COSTLY_PATTERN = re.compile(r"\(\?[aiLmsux-]|\\[uUN]|[^\x00-\x7f]")
-"""Flags and characters beyond ASCII, with which one short class of characters takes long to compile."""
+_COSTLY_PATTERN = re.compile(r"\(\?[aiLmsux-]|\\[uUN]")
+"""Flags and escapes beyond ASCII, with which one short class of characters takes long to compile."""
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 
 _REFERENCES = ("from_node", "from_parameter")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
@@ -106,7 +107,8 @@ def _regular_expression(text: str, info: ValidationInfo) -> str:
         return text
     patterns.left -= len(text)
     try:
-        re.compile(text)
+        # A character beyond ASCII is itself or the end of a range; so is the last one of ASCII, at less cost.
+        re.compile(_BEYOND_ASCII.sub("\x7f", text))
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{text[:80]!r} is not a regular expression: {error}") from None
     return text

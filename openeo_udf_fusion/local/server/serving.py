@@ -18,6 +18,7 @@ from openeo_udf_fusion.local import executor as local_executor
 from openeo_udf_fusion.local.server import access_log
 from openeo_udf_fusion.local.server.app import create_app
 from openeo_udf_fusion.local.server.executors import Executor
+from openeo_udf_fusion.local.server.proxies import ForwardedHeaders
 from openeo_udf_fusion.local.server.settings import Settings, check_address
 from openeo_udf_fusion.local.udf.confinement import hide_from_udfs
 from openeo_udf_fusion.local.udf.pool import close_processes
@@ -147,7 +148,8 @@ class _Server(uvicorn.Server):
     def __init__(self, app: FastAPI) -> None:
         access_log.install()
         config = uvicorn.Config(
-            app,
+            ForwardedHeaders(app, app.state.trusted_proxies),
+            proxy_headers=False,
             # uvicorn's own sends the access log to stdout, which belongs to the caller; ours is in `logs`.
             log_config=None,
             access_log=False,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.local.server import proxies
 from openeo_udf_fusion.local.server.accounts import require_name
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.udf.confinement import Confinement, server_confinement
@@ -46,12 +47,14 @@ class Settings:
         How long a job and its results stay after its last run, in seconds; None: for ever.
     disk_quota_bytes, user_quota_bytes
         What the state folder may hold, and what the jobs of one user may; None: any amount.
+    trusted_proxies
+        Addresses and networks of the proxies that tell where a request comes from; by default this machine.
 
     Raises
     ------
     InvalidParameter
         When the data folder does not exist, only one of user and password is given or one of them is empty,
-        or an account and a file of them.
+        or an account and a file of them, or a trusted proxy is no address.
     """
 
     data: Path
@@ -69,12 +72,15 @@ class Settings:
     disk_quota_bytes: int | None = None
     user_quota_bytes: int | None = None
     run_timeout_s: float | None = None
+    trusted_proxies: tuple[str, ...] = proxies.THIS_MACHINE
 
     def __post_init__(self) -> None:
         if not self.data.is_dir():
             raise InvalidParameter(
                 f"the data folder {self.data} does not exist; name one that holds collections"
             )
+        for proxy in self.trusted_proxies:
+            proxies.networks(proxy)
         if (self.user is None) != (self.password is None):
             raise InvalidParameter("credentials need both a user and a password, one of them came alone")
         if self.user is not None and self.users is not None:

@@ -126,6 +126,7 @@ class Worker:
 
     def _run(self, job: Job) -> None:
         logger.info("job %s begins", job.id)
+        begin = time.monotonic()
         if job.job_options:
             names = ", ".join(job.job_options)
             self._jobs.log(job.id, job.run, "info", f"job options change nothing on this backend: {names}")
@@ -158,7 +159,18 @@ class Worker:
             self._running = None
             self._note(job, away)
             self._jobs.drop_tiles(job.id, job.run)
-        logger.info("job %s ends", job.id)
+        logger.info("job %s %s after %.1f s", job.id, self._ending(job), time.monotonic() - begin)
+
+    def _ending(self, job: Job) -> str:
+        """How a run ended, for the server's log; the job's own log has the message."""
+        try:
+            now = self._jobs.get(job.id)
+        except UnknownJob:
+            return "was deleted"
+        if now.run != job.run:
+            return "was started anew"
+        code = now.last_error.get("code")
+        return f"ends: {now.status}" + (f" ({code})" if now.status == "error" and code else "")
 
     def _note(self, job: Job, away: ClusterUnavailable | None) -> None:
         if away is not None:
@@ -221,6 +233,10 @@ class Worker:
     def _report(self, job: Job, progress: Progress, check_room: Callable[[], None]) -> None:
         check_room()
         self._jobs.report(job.id, job.run, progress.done, progress.total)
+        done, total = progress.done, progress.total
+        # With fewer tiles the progress of the job says as much.
+        if total >= 10 and 10 * done // total > 10 * (done - 1) // total:
+            self._jobs.log(job.id, job.run, "info", f"tile {done} of {total}")
 
     def _log(self, job: Job, entry: LogEntry) -> None:
         self._jobs.log(job.id, job.run, entry.level, entry.message, time=timestamp(entry.time))

@@ -20,6 +20,9 @@ from openeo_udf_fusion.errors import FusionError, InvalidCube, UdfFailed
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.udfs import is_shipped
 
+_FILE = "<string>"
+"""The name under which the openEO client compiles a UDF."""
+
 NO_UDF_FOUND = (
     "no UDF found in the code: it needs\n"
     "    def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray\n"
@@ -96,20 +99,28 @@ def _explains_itself(error: BaseException, code: str) -> bool:
 
 
 def described(error: BaseException, code: str) -> str:
-    """Name the error, then the traceback from the UDF's first line on, with the UDF's own source."""
+    """Name the error, then the lines of the UDF that led to it; the files of an installation say nothing."""
+    if isinstance(error, SyntaxError) and error.filename == _FILE:
+        return _bad_syntax(error)
     lines = code.splitlines()
-    frames = traceback.extract_tb(error.__traceback__)
-    start = next((n for n, frame in enumerate(frames) if frame.filename == "<string>"), 0)
-    shown = traceback.StackSummary.from_list(
+    own = traceback.StackSummary.from_list(
         [
             traceback.FrameSummary("UDF", frame.lineno, frame.name, line=_line(lines, frame.lineno))
-            if frame.filename == "<string>"
-            else frame
-            for frame in frames[start:]
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == _FILE
         ]
     )
     last = "".join(traceback.format_exception_only(error)).strip()
-    return f"the UDF raised {last}\nTraceback (most recent call last):\n{''.join(shown.format())}{last}"
+    if not own:
+        return f"the UDF raised {last}"
+    return f"the UDF raised {last}\nTraceback (most recent call last):\n{''.join(own.format())}{last}"
+
+
+def _bad_syntax(error: SyntaxError) -> str:
+    """Return what Python says of code that it cannot compile, from its second line on."""
+    shown = "".join(traceback.format_exception_only(error)).strip().splitlines()[1:-1]
+    where = f"{error.msg} (line {error.lineno})"
+    return "\n".join([f"the UDF is no valid Python: {type(error).__name__}: {where}", *shown])
 
 
 def _line(lines: Sequence[str], number: int | None) -> str:

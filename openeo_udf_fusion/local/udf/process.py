@@ -111,8 +111,11 @@ class Process:
     def kill(self) -> None:
         """End the process at once, whatever a UDF started in it, and its files."""
         self.look_for_children()
-        with suppress(ProcessLookupError, PermissionError):  # it has ended already
-            os.killpg(self._process.pid, signal.SIGKILL)
+        # Once it was waited for, a process of its number is somebody else's, and so is the group; while
+        # others are left in its own group the number is not given away.
+        if self.is_alive() or not psutil.pid_exists(self._process.pid):
+            with suppress(ProcessLookupError, PermissionError):  # it has ended already
+                os.killpg(self._process.pid, signal.SIGKILL)
         for child in self._seen:
             with suppress(psutil.Error):
                 child.kill()
@@ -123,10 +126,11 @@ class Process:
 
     def look_for_children(self) -> list[psutil.Process]:
         """The process and all below it; those that leave it later are remembered."""
-        with suppress(psutil.Error):
-            process = psutil.Process(self._process.pid)
-            self._seen.update(process.children(recursive=True))
-            return [process, *self._seen]
+        if self.is_alive():
+            with suppress(psutil.Error):
+                process = psutil.Process(self._process.pid)
+                self._seen.update(process.children(recursive=True))
+                return [process, *self._seen]
         return list(self._seen)
 
     def _wait_for_start(self, cancelled: Callable[[], bool]) -> None:

@@ -125,9 +125,6 @@ class UdfRunner:
                 raise Cancelled("the run was cancelled while it waited for another UDF")
         try:
             yield
-        except UdfFailed as error:
-            self.log(LogEntry("error", str(error), now()))
-            raise
         finally:
             _ONE_AT_A_TIME.release()
 

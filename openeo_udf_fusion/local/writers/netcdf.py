@@ -17,7 +17,7 @@ from openeo_udf_fusion.local.writers.template import Template
 def write_dataset(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset as `to_netcdf` does, while no other thread is in the library."""
     with HDF5:
-        store = NetCDF4DataStore.open(str(path), mode="w", lock=HDF5)
+        store = NetCDF4DataStore.open(str(path), mode="w", lock=HDF5)  # type: ignore[no-untyped-call]
         try:
             dataset.dump_to_store(store)
         finally:

@@ -153,6 +153,7 @@ def test_arguments_that_the_api_has_no_schema_for_are_refused(client, arguments)
         {"returns": {"schema": {"items": {"items": []}}}},
         {"returns": {"schema": {"minItems": -1}}},
         {"returns": {"schema": {"pattern": "(unclosed"}}},
+        {"returns": {"schema": [{"items": {"pattern": "\u00ea[4\u00ac"}}]}},
         {"parameters": [{"name": "x", "description": "x", "schema": {"$id": "x"}}]},
         {"exceptions": {"Missing": {"description": "no message"}}},
         {"examples": [{"arguments": {"x": {"from_node": "a", "and": "more"}}}]},

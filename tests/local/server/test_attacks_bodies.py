@@ -132,12 +132,20 @@ def test_a_long_pattern_is_refused(compiled):
 
 @pytest.mark.parametrize(
     "pattern",
-    ["(?i)[a-\U0010ffff]", "[a-\U0010ffff]", r"[a-\U0010ffff]", r"[a-\uffff]", "(?i:[a-z])", "(?s-i:[a-z])"],
+    ["(?i)[a-\U0010ffff]", r"[a-\U0010ffff]", r"[a-\uffff]", "(?i:[a-z])", "(?s-i:[a-z])"],
 )
 def test_a_pattern_that_takes_long_to_compile_is_taken_as_it_is(compiled, pattern):
     process = with_patterns(pattern * 20)
     assert parse(process).given() == process
     assert compiled == []
+
+
+def test_only_ascii_is_compiled(compiled):
+    process = with_patterns("[a-\U0010ffff]\u00fc")
+    assert parse(process).given() == process
+    assert compiled == ["[a-\x7f]\x7f"]
+    with pytest.raises(InvalidRequest, match="not a regular expression"):
+        parse(with_patterns("[\u00fc-a]"))
 
 
 def test_many_patterns_are_not_all_compiled(compiled):

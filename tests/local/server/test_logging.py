@@ -76,7 +76,7 @@ def test_what_is_logged_of_a_job_names_it_and_its_user(written, guarded):
     text = written("json")
     guarded.token = guarded("GET", "/credentials/basic", auth=("ada", "s3cret-pass")).json()["access_token"]
     job = guarded.run("bug")
-    until(lambda: f"job {job} ends" in text())
+    until(lambda: f"job {job} ends: error (Internal) after " in text())
     own = [entry for entry in entries(text()) if entry["logger"].endswith(".worker")]
     assert {(entry["job_id"], entry["user"]) for entry in own} == {(job, "ada")}
     (failure,) = [entry for entry in own if entry["level"] == "ERROR"]

@@ -2,9 +2,11 @@
 
 import logging
 import time
+from datetime import datetime, timedelta
 
 import pytest
 
+from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import JobStore
 from openeo_udf_fusion.local.server.retention import Retention
 from tests.local.server.conftest import until
@@ -70,13 +72,30 @@ def test_a_server_removes_at_its_start_and_lets_links_end_with_the_files(serve):
         job = client.run("one")
         document = client("GET", f"/jobs/{job}/results").json()
         ended = client("GET", f"/jobs/{job}").json()["updated"]
-        # Links are good for seven days; the files are there for three.
-        assert document["expires"][:10] == _after(ended, 3 * DAY)[:10]
+        # Links are good for seven days; the files are there for three, to the second.
+        left = datetime.fromisoformat(document["expires"]) - datetime.fromisoformat(ended)
+        assert timedelta(days=3, seconds=-1) < left <= timedelta(days=3)
     with serve(keep_jobs_s=0.001) as client:
         until(lambda: client("GET", f"/jobs/{job}").status_code == 404)
 
 
-def _after(moment, seconds):
-    from datetime import datetime, timedelta
+@pytest.mark.parametrize(("after_s", "gone"), [(-1.0, False), (1.0, True)])
+def test_a_job_goes_at_its_moment_not_with_its_day(jobs, after_s, gone):
+    finished = jobs.ids["finished"]
+    ended = datetime.fromisoformat(jobs.get(finished).updated).timestamp()
+    retention = Retention(jobs, 3 * DAY, lambda: ended + 3 * DAY + after_s)
+    assert (finished in retention.sweep()) is gone
 
-    return (datetime.fromisoformat(moment) + timedelta(seconds=seconds)).isoformat()
+
+def test_a_job_is_kept_from_its_last_change_on(jobs, monkeypatch):
+    finished = jobs.ids["finished"]
+    before = jobs.get(finished)
+    monkeypatch.setattr(
+        "openeo_udf_fusion.local.server.jobs.timestamp",
+        lambda: timestamp(datetime.fromisoformat(before.updated) + timedelta(hours=1)),
+    )
+    jobs.update(finished, {"title": "read again"})
+    ended = datetime.fromisoformat(before.updated).timestamp()
+    retention = Retention(jobs, 3 * DAY, lambda: ended + 3 * DAY + 60)
+    assert finished not in retention.sweep()
+    assert retention.removal_of(jobs.get(finished)) == pytest.approx(ended + 3 * DAY + 3600, abs=0.01)

@@ -314,7 +314,10 @@ def test_the_sandbox_of_the_readme_hides_files_processes_and_the_network(run, re
     (line,) = re.findall(r"'(bwrap .*)'", readme)
     with tempfile.TemporaryDirectory(dir="/var/tmp") as state, socket.create_server(("127.0.0.1", 0)) as port:
         (Path(state) / "secret").write_text("of another user")
-        line = line.replace("--tmpfs /srv", f"--tmpfs {state}").replace("--tmpfs /etc/openeo-udf-fusion", "")
+        installed = "--ro-bind /opt/openeo-udf-fusion /opt/openeo-udf-fusion"
+        assert installed in line
+        here = {sys.prefix, sys.base_prefix, str(repository / "openeo_udf_fusion")} - {"/usr"}
+        line = line.replace(installed, " ".join(f"--ro-bind {path} {path}" for path in sorted(here)))
         look = LOOK.format(path=f"{state}/secret", port=port.getsockname()[1])
         assert run(look)[0].attrs["seen"] == [True, True, True]
         try:

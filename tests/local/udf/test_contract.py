@@ -248,10 +248,8 @@ def test_a_udf_that_raises_shows_its_own_line(cube, tmp_path):
     with pytest.raises(UdfFailed, match="KeyError: 'mine'") as failure:
         executor.run(pg, workspace(cube.attrs["folder"]), tmp_path, log=log.append)
     assert "in apply_datacube\n    raise KeyError('mine')" in str(failure.value)
-    assert [(entry.level, entry.message.splitlines()[0]) for entry in log] == [
-        ("info", "so far"),
-        ("error", "the UDF raised KeyError: 'mine'"),
-    ]
+    # Who runs it tells the error; said here as well it would be there twice.
+    assert [(entry.level, entry.message) for entry in log] == [("info", "so far")]
     assert list(tmp_path.iterdir()) == []
 
 
