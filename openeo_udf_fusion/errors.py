@@ -145,6 +145,12 @@ class CorruptWeights(FusionError, ValueError):
     status = 500
 
 
+class InvalidWeights(FusionError, ValueError):
+    """A file does not hold the weights that were asked for."""
+
+    code = "ModelInvalid"
+
+
 class ExportFailed(FusionError, RuntimeError):
     """An exported network does not say the same as the one that it was made from."""
 
