@@ -23,7 +23,7 @@ types: $(INSTALLED)
 tests: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-# tests/conformance/README.md says what it asks; it needs the OpenAPI document and fails without it.
+# tests/conformance/README.md says what it asks; the OpenAPI document lies beside the tests.
 conformance: $(INSTALLED)
 	$(BIN)/python -m pytest -m conformance tests/conformance
 
