@@ -3,10 +3,10 @@
 The published files are Lightning checkpoints (Zenodo, doi:10.5281/zenodo.17474541).
 """
 
-import pickle
 import re
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -62,7 +62,7 @@ def read(file: Path) -> dict[str, Tensor]:
         EOFError,
         ValueError,
         KeyError,
-        pickle.UnpicklingError,
+        UnpicklingError,
         zipfile.BadZipFile,
     ) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]

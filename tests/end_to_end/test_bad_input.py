@@ -249,7 +249,7 @@ def test_a_full_disk_keeps_what_was_there(scene, tmp_path, capsys, suffix):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert status == 1
-    assert "StorageFailure: " in capsys.readouterr().err.splitlines()[-1]
+    assert "could not be written: " in capsys.readouterr().err.splitlines()[-1]
     assert content(tmp_path) == before
 
 

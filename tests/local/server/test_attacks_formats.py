@@ -29,6 +29,8 @@ UNPICKLERS = {
     "pandas.io",
 }
 """Modules whose reading functions run what the file says."""
+HARMLESS = {"pickle.UnpicklingError"}
+"""An error that others raise."""
 
 
 class Trap:
@@ -47,8 +49,8 @@ def unsafe(source: str) -> list[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             origin = getattr(node, "module", None)
-            names = [origin or ""] if origin else [alias.name for alias in node.names]
-            names += [f"{origin}.{alias.name}" for alias in node.names] if origin else []
+            names = [f"{origin}.{alias.name}" if origin else alias.name for alias in node.names]
+            names = [name for name in names if name not in HARMLESS]
             found += [name for name in names if name.split(".")[0] in UNPICKLERS]
             found += [name for name in names if name.startswith("multiprocessing.connection")]
             found += [name for name in names if name in ("multiprocessing.Pipe", "multiprocessing.Queue")]
