@@ -90,7 +90,8 @@ def test_a_job_goes_on_where_its_server_was_ended(folder, calls, tmp_path, how, 
         tiles = state / "jobs" / job / "tiles"
         # With two workers the one behind the tile that waits is done, too.
         done = WAITING + (1 if options else 0)
-        until(lambda: len(counts(calls)) > done and len(list(tiles.glob("*/*.tile"))) == done)
+        # The tile behind the one that waits may take its turn first.
+        until(lambda: len(counts(calls)) > len(list(tiles.glob("*/*.tile"))) >= done)
         process.send_signal(how)
         process.wait(30)
     finished = len(list(tiles.glob("*/*.tile")))
