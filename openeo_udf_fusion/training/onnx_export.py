@@ -11,7 +11,7 @@ from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.onnx_runtime import OnnxNetwork
 from openeo_udf_fusion.models.pixelwise import Pixelwise
 from openeo_udf_fusion.models.torch_runtime import TorchNetwork
-from openeo_udf_fusion.training.card import replace_bytes, write_card
+from openeo_udf_fusion.training.model_card import replace_bytes, write_card
 from openeo_udf_fusion.training.onnx_graph import export
 from openeo_udf_fusion.training.onnx_trials import compare
 

@@ -29,12 +29,6 @@ def test_a_new_calibration_takes_the_skill_measured_with_the_old_one_away(tiny, 
     assert after == {k: v for k, v in before.items() if k not in ("fusion:calibration", "fusion:skill")}
 
 
-def test_numbers_share_a_line(tmp_path):
-    text = card.write_card({"a": [1, 2, 3], "b": {"c": [[0.5, 1], [2, 3]]}}, tmp_path).read_text()
-    assert '"a": [1,2,3]' in text
-    assert "[0.5,1]" in text
-
-
 def test_the_card_tells_neither_paths_nor_secrets_of_the_machine():
     text = (cards.FOLDER / "satfusenet.json").read_text()
     assert "/work" not in text

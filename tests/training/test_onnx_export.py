@@ -8,7 +8,7 @@ from openeo_udf_fusion.errors import ExportFailed
 from openeo_udf_fusion.models import calibration, cards, weights
 from openeo_udf_fusion.models.pixelwise import Pixelwise
 from openeo_udf_fusion.models.satfusenet import SatFuseNet
-from openeo_udf_fusion.training import card, onnx_export, onnx_trials
+from openeo_udf_fusion.training import card, model_card, onnx_export, onnx_trials
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def trained(tmp_path):
         shutil.copy(cards.FOLDER / f"satfusenet.{suffix}", folder)
     content = json.loads((folder / "satfusenet.json").read_text())
     content["assets"].pop("onnx")
-    card.write_card(content, folder)
+    model_card.write_card(content, folder)
     return folder
 
 
@@ -48,7 +48,7 @@ def test_a_graph_that_says_something_else_gets_no_name(trained, ready_made, tmp_
     content = json.loads((trained / "satfusenet.json").read_text())
     share = content["properties"]["fusion:calibration"]["modis"]["translated"]["share"]
     content["properties"]["fusion:calibration"]["modis"]["translated"]["share"] = [1 - part for part in share]
-    card.write_card(content, trained)
+    model_card.write_card(content, trained)
     with pytest.raises(ExportFailed, match=r"differs from torch by .*nothing was written"):
         onnx_export.export_model("satfusenet", trained, tmp_path / "out")
     assert not (tmp_path / "out").exists()
