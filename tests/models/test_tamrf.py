@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +219,189 @@ def test_bfloat16_stays_near(small):
 def test_what_does_not_fit_is_refused(small, change, words):
     with pytest.raises(InvalidCube, match=words):
         tamrf.predict(small, **(given() | change))
+
+
+# --- what is missing
+
+
+def anchored():
+    torch.manual_seed(4)
+    return tamrf.Tamrf(replace(SMALL, clear_only=True, anchored=True)).eval()
+
+
+def masks(series, share=0.4):
+    """What is valid where some bands of some pixels are missing on every date."""
+    generator = torch.Generator().manual_seed(5)
+    return {
+        f"{sensor}_valid": torch.rand(series[sensor].shape, generator=generator) > share
+        for sensor in tamrf.SENSORS
+    }
+
+
+def alike(one, other, tolerance=1e-6):
+    """Missing where the other is, and close where it is not."""
+    same = all(torch.equal(a.isnan(), b.isnan()) for a, b in zip(one, other, strict=True))
+    return same and close([a.nan_to_num() for a in one], [b.nan_to_num() for b in other], tolerance)
+
+
+@pytest.fixture(params=["plain", "anchored"])
+def either(request, small):
+    return small if request.param == "plain" else anchored()
+
+
+@pytest.mark.parametrize("sensor", tamrf.SENSORS)
+def test_a_masked_date_is_as_good_as_left_out(either, sensor):
+    series = given()
+    keep = torch.arange(len(series[sensor])) != 1
+    masked = series | {f"{sensor}_valid": keep[:, None, None].expand(-1, *series[sensor].shape[-2:])}
+    masked[sensor] = series[sensor].clone()
+    masked[sensor][1] = torch.nan
+    without = series | {sensor: series[sensor][keep], f"{sensor}_days": series[f"{sensor}_days"][keep]}
+    assert alike(tamrf.predict(either, **masked), tamrf.predict(either, **without))
+
+
+def test_a_date_that_a_pixel_lacks_is_left_out_for_that_pixel(small):
+    features = torch.rand(5, 7, SMALL.features)
+    seen = torch.rand(5, 7) > 0.4
+    seen[0], seen[1], seen[2] = True, False, torch.arange(7) == 3
+    days, query = torch.arange(7) * 20, torch.tensor([5, 66])
+    with torch.inference_mode():
+        together = small.answered(features, small.folded({"hr": days}, query), seen)
+        for pixel in (0, 2, 3, 4):
+            own = small.folded({"hr": days[seen[pixel]]}, query)
+            alone = small.answered(features[pixel : pixel + 1, seen[pixel]], own)
+            assert far(together[pixel], alone[0]) < 1e-6
+    assert torch.isfinite(together).all()
+
+
+def test_masks_that_leave_all_valid_change_no_bit(either):
+    series = given()
+    masked = {f"{s}_valid": torch.ones_like(series[s], dtype=torch.bool) for s in tamrf.SENSORS}
+    plain, whole = tamrf.predict(either, **series), tamrf.predict(either, **series, **masked)
+    assert all(torch.equal(a, b) for a, b in zip(plain, whole, strict=True))
+
+
+def test_the_order_of_dates_changes_nothing_where_some_are_masked(either):
+    series = given()
+    series |= masks(series)
+    series["lr_days"][2] = series["lr_days"][0]  # two on one day
+    turned = dict(series)
+    for sensor in tamrf.SENSORS:
+        for name in (sensor, f"{sensor}_days", f"{sensor}_valid"):
+            turned[name] = series[name].flip(0)
+    assert alike(tamrf.predict(either, **series), tamrf.predict(either, **turned))
+
+
+def test_nobody_looks_at_what_is_missing(either):
+    series = given()
+    series |= masks(series)
+    other = series | {s: series[s].where(series[f"{s}_valid"], torch.nan) for s in tamrf.SENSORS}
+    assert alike(tamrf.predict(either, **series), tamrf.predict(either, **other), 1e-12)
+
+
+def test_a_pixel_without_any_token_is_missing_and_no_other(either):
+    series = given()
+    series["hr_valid"] = torch.ones(4, 12, 12, dtype=torch.bool)
+    series["lr_valid"] = torch.ones(3, 4, 4, dtype=torch.bool)
+    series["hr_valid"][:, 2:5, 3:7] = False
+    series["lr_valid"][:, 1, 1] = False  # rows and columns 3 to 5 at 10 m
+    lost = torch.zeros(12, 12, dtype=torch.bool)
+    lost[3:5, 3:6] = True
+    for values in tamrf.predict(either, **series):
+        assert torch.equal(values.isnan(), lost.expand_as(values))
+
+
+def test_without_any_token_all_is_missing(either):
+    series = given()
+    masked = {f"{s}_valid": torch.zeros_like(series[s], dtype=torch.bool) for s in tamrf.SENSORS}
+    for values, bands in zip(tamrf.predict(either, **series, **masked), (8, 10), strict=True):
+        assert values.shape == (3, bands, 12, 12)
+        assert values.isnan().all()
+
+
+def test_an_anchored_network_that_corrects_nothing_interpolates_linearly():
+    model = anchored()
+    for parameter in model.decoder[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    model.lr_mean.fill_(0.3)
+    series = given()
+    series |= masks(series)
+    series["lr_valid"][:, 0] = False  # a band that was never seen
+    lr, hr = tamrf.predict(model, **series)
+    assert far(lr[:, 0], torch.tensor(0.3)) < 1e-6
+    for band, y, x in [(0, 0, 0), (3, 5, 7), (9, 11, 2)]:
+        clear = series["hr_valid"][:, band, y, x]
+        known = series["hr"][clear, band, y, x]
+        line = np.interp(series["query_days"], series["hr_days"][clear], known)
+        np.testing.assert_allclose(hr[:, band, y, x], line, atol=1e-6)
+
+
+def test_an_anchored_network_adds_its_corrections_to_the_interpolation():
+    model, bare, series = anchored(), tamrf.Tamrf(SMALL).eval(), given()
+    bare.load_state_dict(model.state_dict())
+    parts = {s: tamrf.Series(series[s], series[f"{s}_days"]) for s in tamrf.SENSORS}
+    lines = model.anchors(parts, series["query_days"])
+    corrections = tamrf.predict(bare, **series)
+    added = [lines[s] + part for s, part in zip(tamrf.SENSORS, corrections, strict=True)]
+    assert alike(tamrf.predict(model, **series), added)
+
+
+@pytest.mark.parametrize("share", [0, 0.6])
+def test_training_sees_what_a_prediction_gives(either, share):
+    series = given()
+    series |= masks(series, share) if share else {}
+    with torch.no_grad():
+        assert alike(either(**series), tamrf.predict(either, **series))
+
+
+def test_training_reaches_every_weight_even_beside_missing_pixels():
+    model, series = anchored(), given()
+    series |= masks(series, 0.6)
+    series["hr_valid"][:, :, :3, :3] = series["lr_valid"][:, :, 0, 0] = False
+    made = model(**series)
+    assert made[0].isnan().any()
+    sum(values[values.isfinite()].square().mean() for values in made).backward()
+    for name, parameter in model.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_tiles_that_overlap_by_the_receptive_field_equal_the_whole(either):
+    series = given(size=120)
+    series |= masks(series, 0.7)
+    whole = tamrf.predict(either, **series)
+    seen = 12 + -(-either.config.receptive_field_px // 3) * 3
+    part = dict(series)
+    for name in (*tamrf.SENSORS, "lr_valid", "hr_valid"):
+        part[name] = series[name][..., : seen if name.startswith("hr") else seen // 3]
+    tile = tamrf.predict(either, **part)
+    assert alike([each[..., :12] for each in tile], [each[..., :12] for each in whole], 1e-5)
+
+
+def test_beyond_the_receptive_field_nothing_matters_and_within_it_does(small):
+    series = {"lr": torch.rand(1, 8, 1, 40), "lr_days": torch.tensor([1]), "query_days": torch.tensor([1])}
+    other = series | {"lr": series["lr"].clone()}
+    other["lr"][..., 20] += 10
+    with torch.no_grad():
+        for part in small.encoder.parameters():
+            part.abs_()  # so that nothing stops at a rectifier
+    changed = tamrf.predict(small, **series)[0] != tamrf.predict(small, **other)[0]
+    places = changed.flatten(0, 2).any(0).nonzero()[:, 0]
+    reach = max(62 - places.min(), places.max() - 60)
+    assert small.config.receptive_field_px - 3 <= reach <= small.config.receptive_field_px
+
+
+def test_the_published_network_looks_60_pixels_far():
+    assert tamrf.Config().receptive_field_px == 60
+
+
+@pytest.mark.parametrize(
+    "valid",
+    [torch.ones(3, 12, 12, dtype=torch.bool), torch.ones(4, 12, 12), torch.ones(12, dtype=torch.bool)],
+)
+def test_masks_that_do_not_fit_are_refused(small, valid):
+    with pytest.raises(InvalidCube, match="hr_valid must be bool"):
+        tamrf.predict(small, **given(), hr_valid=valid)
 
 
 # --- checkpoints

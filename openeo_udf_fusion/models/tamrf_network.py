@@ -1,0 +1,555 @@
+"""The network of TAMRF-SITS: Landsat and Sentinel-2 image series in one, all their bands at 10 m on any day.
+
+Date by date each sensor's encoder turns an image into features at 10 m; pixel by pixel a transformer lets
+the dates of both sensors attend to one another; queries, one per day asked for, attend to the outcome; two
+convolutions decode all bands of both sensors.
+
+After Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159, whose published network is the default Config;
+written from the paper. The dense blocks are those of ESRGAN (Wang et al. 2018, arXiv:1809.00219).
+
+Where a pixel has nothing valid on a date, that date is no token of that pixel: no other looks at it, so
+nothing depends on whether the date is masked or left out.
+
+Axes: n images, t input dates, q queried days, b bands, y and x pixels, p pixels in a row, d width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from einops import rearrange
+from torch import Tensor, nn
+
+from openeo_udf_fusion.errors import InvalidCube
+from openeo_udf_fusion.models.linear_in_time import linear_in_time
+
+SensorId = Literal["lr", "hr"]
+SENSORS: tuple[SensorId, ...] = ("lr", "hr")
+"""Landsat at 30 m and Sentinel-2 at 10 m, in the order of tokens and of decoded bands."""
+SLOPE = 0.2
+"""Of the leaky rectifiers within the encoders."""
+DAYS_OF_TIME_CODE = 365
+HALO_ROWS = 2
+"""The decoder's two convolutions look so far."""
+BICUBIC_PX = 2
+"""And so far does the interpolation from 30 m, in its pixels."""
+CONVS_OF_A_BLOCK = 5
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that shapes the network; the card stores it.
+
+    Attributes
+    ----------
+    lr, hr
+        Band names in the model's order.
+    upscaling
+        Pixels of `hr` beside one of `lr`.
+    features, growth, dense_blocks
+        Width of an encoder, what each convolution of a dense block adds, and how many blocks there are.
+    time_code, sensor_code
+        Width of a token's code of the day and of the sensor; the first must be even.
+    layers, heads, mlp
+        Of the temporal transformer.
+    clear_only
+        Trained on clear pixels alone: whoever calls masks clouds. The published network reads them raw.
+    anchored
+        What is decoded is a correction of the linear interpolation in time between each pixel's own valid
+        values of the band (of its mean where it was never seen), Landsat's at 30 m and then bicubic.
+    """
+
+    lr: tuple[str, ...] = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "LST")
+    hr: tuple[str, ...] = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+    upscaling: int = 3
+    features: int = 64
+    growth: int = 32
+    dense_blocks: int = 3
+    time_code: int = 64
+    sensor_code: int = 8
+    layers: int = 3
+    heads: int = 4
+    mlp: int = 256
+    clear_only: bool = False
+    anchored: bool = False
+
+    @property
+    def width(self) -> int:
+        """Of a token."""
+        return self.features + self.time_code + self.sensor_code
+
+    @property
+    def receptive_field_px(self) -> int:
+        """How many pixels of 10 m around a pixel matter: through Landsat's encoder, which looks farthest."""
+        coarse = 2 + CONVS_OF_A_BLOCK * self.dense_blocks + BICUBIC_PX
+        return self.upscaling * coarse + 1 + HALO_ROWS
+
+    def bands(self, sensor: SensorId) -> tuple[str, ...]:
+        """Band names of a sensor."""
+        return self.lr if sensor == "lr" else self.hr
+
+    def scale(self, sensor: SensorId) -> int:
+        """How many pixels of the result lie along one of the sensor."""
+        return self.upscaling if sensor == "lr" else 1
+
+
+# --- images to features
+
+
+def conv(inputs: int, outputs: int) -> nn.Conv2d:
+    """A 3 x 3 convolution that keeps the size."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+class DenseBlock(nn.Module):
+    """Five convolutions, each of which reads the block's input and what the ones before it made."""
+
+    scale: Tensor
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        widths = [growth] * (CONVS_OF_A_BLOCK - 1) + [features]
+        self.convs = nn.ModuleList(conv(features + i * growth, width) for i, width in enumerate(widths))
+        self.register_buffer("scale", torch.tensor(0.2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, features, y, x) -> the same shape."""
+        known, made = x, x
+        for number, layer in enumerate(self.convs):
+            made = F.leaky_relu(layer(known), SLOPE)
+            if number < len(self.convs) - 1:
+                known = torch.cat([known, made], 1)
+        return x + self.scale * made
+
+
+class Encoder(nn.Module):
+    """One sensor's image -> its features at 10 m."""
+
+    scale: Tensor
+
+    def __init__(self, bands: int, upscaling: int, config: Config) -> None:
+        super().__init__()
+        self.upscaling = upscaling
+        self.first = conv(bands, config.features)
+        self.blocks = nn.Sequential(
+            *(DenseBlock(config.features, config.growth) for _ in range(config.dense_blocks))
+        )
+        self.register_buffer("scale", torch.tensor(0.2))
+        self.last = conv(config.features, config.features)
+        self.finer = conv(config.features, config.features) if upscaling > 1 else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Standardised images (n, b, y, x) -> (n, features, upscaling y, upscaling x)."""
+        start = self.first(images)
+        z: Tensor = start + self.last(start + self.scale * self.blocks(start))
+        if self.finer is None:
+            return z
+        finer = F.interpolate(z, scale_factor=self.upscaling, mode="bicubic", align_corners=False)
+        return F.leaky_relu(self.finer(finer), SLOPE)
+
+
+def time_code(days: Tensor, width: int) -> Tensor:
+    """Code of days (t,) by sines and cosines of falling frequency: (t, width)."""
+    order = torch.arange(width, device=days.device)
+    angle = days.float()[:, None] / torch.pow(DAYS_OF_TIME_CODE, 2 * (order // 2) / width)
+    return torch.where(order % 2 == 0, angle.sin(), angle.cos())
+
+
+# --- features to features, along time
+
+
+class Attention(nn.Module):
+    """Multi-head attention; keys and values come from `source`, with one key of zero where `zero` is set."""
+
+    def __init__(self, width: int, heads: int, zero: bool = False) -> None:
+        super().__init__()
+        self.heads, self.zero = heads, zero
+        self.project = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, query: Tensor, source: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Queries (p, q, d) and what they read (p, t, d) -> (p, q, d); `bias` as `mixed` takes it."""
+        return self.mixed(self.asked(query), self.offered(source), bias)
+
+    def asked(self, query: Tensor) -> Tensor:
+        """Queries (..., q, d), projected."""
+        width = query.shape[-1]
+        return F.linear(query, self.project.weight[:width], self.project.bias[:width])
+
+    def offered(self, source: Tensor) -> Tensor:
+        """Keys and values (p, t, 2 d) of what is read."""
+        width = source.shape[-1]
+        return F.linear(source, self.project.weight[width:], self.project.bias[width:])
+
+    def mixed(self, asked: Tensor, offered: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Projected queries (p, q, d) and keys with values (p, t, 2 d) -> (p, q, d).
+
+        `bias` (p, 1, 1, t) is added to the keys' logits: -inf where nobody may look.
+        """
+        k, v = offered.chunk(2, -1)
+        q, k, v = (rearrange(each, "p t (h d) -> p h t d", h=self.heads) for each in (asked, k, v))
+        if self.zero:
+            k, v = F.pad(k, (0, 0, 0, 1)), F.pad(v, (0, 0, 0, 1))
+            bias = None if bias is None else F.pad(bias, (0, 1))
+        mixed = attend(q, k, v, bias)
+        together: Tensor = self.out(rearrange(mixed, "p h t d -> p t (h d)"))
+        return together
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Scaled dot-product attention (p, h, q, d); on processors plain products are faster in bfloat16."""
+    if q.dtype == torch.bfloat16 and q.device.type == "cpu":
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        scores = scores if bias is None else scores + bias
+        mixed: Tensor = scores.softmax(-1) @ v
+        return mixed
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+class Layer(nn.Module):
+    """A transformer layer that normalises behind each step."""
+
+    def __init__(self, config: Config, zero: bool = False) -> None:
+        super().__init__()
+        self.attention = Attention(config.width, config.heads, zero)
+        self.norm_time = nn.LayerNorm(config.width)
+        self.up = nn.Linear(config.width, config.mlp)
+        self.down = nn.Linear(config.mlp, config.width)
+        self.norm_width = nn.LayerNorm(config.width)
+
+    def forward(self, query: Tensor, source: Tensor, bias: Tensor | None = None) -> Tensor:
+        """(p, q, d) that read (p, t, d) -> (p, q, d)."""
+        return self.settled(query, self.attention(query, source, bias))
+
+    def settled(self, query: Tensor, found: Tensor) -> Tensor:
+        """What comes out once attention has found something, (p, q, d)."""
+        z = self.norm_time(query + found)
+        out: Tensor = self.norm_width(z + self.down(F.relu(self.up(z))))
+        return out
+
+
+# --- the whole
+
+
+class Series(NamedTuple):
+    """One sensor's images (t, b, y, x) in DN/1e4, days (t,), and what is valid (t, b, y, x); None: all."""
+
+    images: Tensor
+    days: Tensor
+    valid: Tensor | None = None
+
+    def on(self, date: int) -> "Series":
+        """One date alone."""
+        one = slice(date, date + 1)
+        return Series(self.images[one], self.days[one], None if self.valid is None else self.valid[one])
+
+
+class Folded(NamedTuple):
+    """What is the same at all pixels, computed once.
+
+    Attributes
+    ----------
+    codes
+        (t, time and sensor code).
+    first_asked, first_offered
+        The codes' share in the first layer's queries, and in its keys and values: (t, d), (t, 2 d).
+    queries, asked
+        The decoder's queries (q, d), and projected.
+    """
+
+    codes: Tensor
+    first_asked: Tensor
+    first_offered: Tensor
+    queries: Tensor
+    asked: Tensor
+
+
+class Tamrf(nn.Module):
+    """The whole network; `tamrf.predict` streams an image series through its parts."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        for sensor in SENSORS:
+            bands = len(config.bands(sensor))
+            self.register_buffer(f"{sensor}_mean", torch.zeros(bands))
+            self.register_buffer(f"{sensor}_std", torch.ones(bands))
+        self.encoder = nn.ModuleDict(
+            {
+                "lr": Encoder(len(config.lr), config.upscaling, config),
+                "hr": Encoder(len(config.hr), 1, config),
+            }
+        )
+        self.sensor_code = nn.ParameterDict(
+            {sensor: nn.Parameter(torch.randn(config.sensor_code) * 0.02) for sensor in SENSORS}
+        )
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.query_features = nn.Parameter(torch.randn(config.features) * 0.02)
+        self.query_code = nn.Parameter(torch.randn(config.sensor_code) * 0.02)
+        self.cross = Layer(config, zero=True)
+        self.decoder = nn.Sequential(
+            conv(config.width, config.width),
+            nn.LeakyReLU(SLOPE),
+            conv(config.width, len(config.lr + config.hr)),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.query_code.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the encoders and of attention."""
+        return self.cross.up.weight.dtype
+
+    def forward(
+        self,
+        *,
+        hr: Tensor | None = None,
+        hr_days: Tensor | None = None,
+        lr: Tensor | None = None,
+        lr_days: Tensor | None = None,
+        query_days: Tensor,
+        hr_valid: Tensor | None = None,
+        lr_valid: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """`tamrf.predict` of one small image at once, to train by: every step can be differentiated.
+
+        Parameters, result and errors are those of `tamrf.predict`, all on the model's device. Where a pixel
+        has no token the result is NaN: choose the other pixels before anything is made of it.
+        """
+        given = checked(self.config, lr=(lr, lr_days, lr_valid), hr=(hr, hr_days, hr_valid))
+        query_days = torch.as_tensor(query_days, device=self.device)
+        useful = dates_with_tokens(given)
+        if not useful:
+            return unseen(self.config, given, len(query_days), self.device)
+        features = torch.cat([self.encoder[sensor](self.read(useful[sensor], sensor)) for sensor in useful])
+        seen = tokens_seen(self.config, useful)
+        rows, columns = features.shape[-2:]
+        folded = self.folded({sensor: series.days for sensor, series in useful.items()}, query_days)
+        answers = self.answered(
+            rearrange(features, "t d y x -> (y x) t d"),
+            folded,
+            None if seen is None else seen.flatten(0, 1),
+        )
+        both = self.decoded(rearrange(answers, "(y x) q d -> q d y x", y=rows, x=columns))
+        if self.config.anchored:
+            anchors = self.anchors(given, query_days)
+            both = {sensor: both[sensor] + anchors[sensor] for sensor in SENSORS}
+        if seen is not None:
+            both = {sensor: values.where(seen.any(-1), torch.nan) for sensor, values in both.items()}
+        return both["lr"], both["hr"]
+
+    def standardised(self, images: Tensor, sensor: SensorId) -> Tensor:
+        """DN/1e4 (n, b, y, x) -> what an encoder reads."""
+        mean, std = (self.get_buffer(f"{sensor}_{what}")[:, None, None] for what in ("mean", "std"))
+        return (images - mean) / std
+
+    def read(self, series: Series, sensor: SensorId) -> Tensor:
+        """A series as the sensor's encoder reads it, the mean in place of what is missing."""
+        ready = self.standardised(series.images.to(self.device, torch.float32), sensor)
+        return ready if series.valid is None else ready.where(series.valid.to(self.device), 0)
+
+    def tokens(self, features: Tensor, codes: Tensor) -> Tensor:
+        """Features (p, t, features) beside their dates' codes (t or p t, time and sensor code)."""
+        return torch.cat([features, codes.expand(len(features), -1, -1)], -1)
+
+    def codes(self, days: Mapping[SensorId, Tensor]) -> Tensor:
+        """Codes of all dates (t, time and sensor code), those of `lr` first."""
+        parts = [
+            torch.cat(
+                [
+                    time_code(days[sensor], self.config.time_code),
+                    self.sensor_code[sensor].expand(len(days[sensor]), -1),
+                ],
+                -1,
+            )
+            for sensor in SENSORS
+            if sensor in days
+        ]
+        return torch.cat(parts)
+
+    def encoded(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Let the dates attend to one another, (p, t, d)."""
+        for layer in self.layers:
+            tokens = layer(tokens, tokens, bias)
+        return tokens
+
+    def queries(self, days: Tensor) -> Tensor:
+        """What asks for each day, (q, d): the same at every pixel."""
+        code = time_code(days, self.config.time_code)
+        both = [self.query_features.expand(len(days), -1), code, self.query_code.expand(len(days), -1)]
+        return torch.cat(both, -1)
+
+    def folded(self, days: Mapping[SensorId, Tensor], query_days: Tensor) -> Folded:
+        """What depends on dates alone."""
+        codes = self.codes({sensor: each.to(self.device) for sensor, each in days.items()}).to(self.dtype)
+        queries = self.queries(query_days.to(self.device)).to(self.dtype)
+        width, features = self.config.width, self.config.features
+        project = cast(Layer, self.layers[0]).attention.project
+        first = F.linear(codes, project.weight[:, features:], project.bias)
+        asked = self.cross.attention.asked(queries)
+        return Folded(codes, first[:, :width], first[:, width:], queries, asked)
+
+    def answered(self, features: Tensor, folded: Folded, seen: Tensor | None = None) -> Tensor:
+        """The network between encoders and decoder, (p, t, features) -> (p, q, d), without what is folded.
+
+        `seen` (p, t) says which dates are tokens of a pixel; None: all are.
+        """
+        if seen is None or bool(seen.all()):
+            return self._answered(features, folded, None, None)
+        # Each pixel's tokens move to the front, and what no pixel has any more is cut off.
+        most = max(int(seen.sum(1).max()), 1)
+        order = torch.argsort(~seen, dim=1, stable=True)[:, :most]
+        chosen = features.gather(1, order[..., None].expand(-1, -1, features.shape[-1]))
+        codes, asked, offered = (
+            each[order] for each in (folded.codes, folded.first_asked, folded.first_offered)
+        )
+        folded = folded._replace(codes=codes, first_asked=asked, first_offered=offered)
+        closed = torch.where(seen.gather(1, order), 0.0, -torch.inf).to(features.dtype)[:, None, None]
+        # Among no tokens at all a softmax is NaN; let those look anywhere, as nobody looks at them.
+        among = closed.where(seen.any(1)[:, None, None, None], 0)
+        return self._answered(chosen, folded, among, closed)
+
+    def _answered(
+        self, features: Tensor, folded: Folded, among: Tensor | None, closed: Tensor | None
+    ) -> Tensor:
+        first, *others = (cast(Layer, layer) for layer in self.layers)
+        width = self.config.width
+        moved = F.linear(features, first.attention.project.weight[:, : self.config.features])
+        asked, offered = moved[..., :width] + folded.first_asked, moved[..., width:] + folded.first_offered
+        found = first.attention.mixed(asked, offered, among)
+        tokens = first.settled(self.tokens(features, folded.codes), found)
+        for layer in others:
+            tokens = layer(tokens, tokens, among)
+        queries = folded.queries.expand(len(features), -1, -1)
+        asked = folded.asked.expand(len(features), -1, -1)
+        found = self.cross.attention.mixed(asked, self.cross.attention.offered(tokens), closed)
+        return self.cross.settled(queries, found)
+
+    def decoded(self, answers: Tensor) -> dict[SensorId, Tensor]:
+        """Answers (q, d, y, x) -> each sensor's bands (q, b, y, x) in DN/1e4, or what corrects them."""
+        both = self.decoder(answers).split([len(self.config.lr), len(self.config.hr)], 1)
+        out: dict[SensorId, Tensor] = {}
+        for sensor, values in zip(SENSORS, both, strict=True):
+            mean, std = (self.get_buffer(f"{sensor}_{what}")[:, None, None] for what in ("mean", "std"))
+            out[sensor] = values * std if self.config.anchored else values * std + mean
+        return out
+
+    def anchors(self, given: Mapping[SensorId, Series], query_days: Tensor) -> dict[SensorId, Tensor]:
+        """What an anchored network corrects: each sensor's bands (q, b, y, x) at 10 m, linear in time.
+
+        Where a band of a pixel was never seen it is the band's mean. On the device of the images.
+        """
+        some = next(iter(given.values()))
+        rows, columns = size_at_10_m(self.config, given)
+        out: dict[SensorId, Tensor] = {}
+        for sensor in SENSORS:
+            mean = self.get_buffer(f"{sensor}_mean").to(some.images.device)
+            if sensor not in given:
+                out[sensor] = mean[:, None, None].expand(len(query_days), -1, rows, columns)
+                continue
+            images, days, valid = given[sensor]
+            valid = torch.ones_like(images, dtype=torch.bool) if valid is None else valid
+            line = linear_in_time(images.float(), days, valid, query_days, mean)
+            scale = self.config.scale(sensor)
+            out[sensor] = line if scale == 1 else finer(line, scale)
+        return out
+
+
+def finer(images: Tensor, times: int) -> Tensor:
+    """Images (n, b, y, x) on a grid of pixels a few times as small, bicubic."""
+    return F.interpolate(images, scale_factor=times, mode="bicubic", align_corners=False)
+
+
+# --- what comes in
+
+Given = tuple[Tensor | None, Tensor | None, Tensor | None]
+"""A sensor's images, days and what is valid, as the caller has them."""
+
+
+def checked(config: Config, *, lr: Given, hr: Given) -> dict[SensorId, Series]:
+    """The series by sensor; InvalidCube unless they fit the network and one another."""
+    given: dict[SensorId, Series] = {}
+    for sensor, (images, days, valid) in zip(SENSORS, (lr, hr), strict=True):
+        if images is None or not len(images):
+            continue
+        bands = len(config.bands(sensor))
+        if images.ndim != 4 or images.shape[1] != bands:
+            raise InvalidCube(f"{sensor} must be (t, {bands}, y, x), it is {tuple(images.shape)}")
+        days = torch.as_tensor([] if days is None else days, device=images.device)
+        if len(images) != len(days):
+            raise InvalidCube(f"{sensor} has {len(images)} images and {len(days)} days; each needs its day")
+        given[sensor] = Series(images, days, in_bands(valid, images, sensor))
+    if not given:
+        raise InvalidCube("predict needs images of at least one sensor, hr or lr; neither came")
+    size_at_10_m(config, given)
+    return given
+
+
+def in_bands(valid: Tensor | None, images: Tensor, sensor: SensorId) -> Tensor | None:
+    """What is valid (t, y, x) or (t, b, y, x) for each band; InvalidCube where it does not fit the images."""
+    if valid is None:
+        return None
+    each = valid[:, None].expand(-1, images.shape[1], -1, -1) if valid.ndim == 3 else valid
+    if each.shape != images.shape or each.dtype != torch.bool:
+        raise InvalidCube(
+            f"{sensor}_valid must be bool, (t, y, x) or (t, b, y, x) as the images {tuple(images.shape)}; it "
+            f"is {valid.dtype}, {tuple(valid.shape)}"
+        )
+    return each
+
+
+def size_at_10_m(config: Config, given: Mapping[SensorId, Series]) -> tuple[int, int]:
+    """Rows and columns of the result; InvalidCube where the sensors differ."""
+    sizes = {}
+    for sensor, series in given.items():
+        rows, columns = (size * config.scale(sensor) for size in series.images.shape[-2:])
+        sizes[sensor] = rows, columns
+    if len(set(sizes.values())) > 1:
+        raise InvalidCube(
+            f"an image of lr must cover that of hr, {config.upscaling} pixels of hr to one of lr: lr covers "
+            f"{sizes['lr']} pixels of hr, hr has {sizes['hr']}"
+        )
+    return next(iter(sizes.values()))
+
+
+def dates_with_tokens(given: Mapping[SensorId, Series]) -> dict[SensorId, Series]:
+    """The series without dates on which nothing is valid, and without a mask where all is."""
+    useful: dict[SensorId, Series] = {}
+    for sensor, series in given.items():
+        if series.valid is None or bool(series.valid.all()):
+            useful[sensor] = series._replace(valid=None)
+            continue
+        some = series.valid.flatten(1).any(1)
+        if bool(some.all()):
+            useful[sensor] = series
+        elif bool(some.any()):
+            useful[sensor] = Series(series.images[some], series.days[some], series.valid[some])
+    return useful
+
+
+def tokens_seen(config: Config, given: Mapping[SensorId, Series]) -> Tensor | None:
+    """Which dates are tokens of a pixel, those of `lr` first (y, x, t); None where all are."""
+    parts = []
+    for sensor, (images, _, valid) in given.items():
+        any_band = torch.ones_like(images[:, 0], dtype=torch.bool) if valid is None else valid.any(1)
+        scale = config.scale(sensor)
+        parts.append(any_band.repeat_interleave(scale, 1).repeat_interleave(scale, 2))
+    seen = torch.cat(parts).permute(1, 2, 0)
+    return None if bool(seen.all()) else seen.contiguous()
+
+
+def unseen(
+    config: Config, given: Mapping[SensorId, Series], queries: int, device: torch.device | str
+) -> tuple[Tensor, Tensor]:
+    """The result where no pixel has any token."""
+    rows, columns = size_at_10_m(config, given)
+    lr, hr = (
+        torch.full((queries, len(config.bands(sensor)), rows, columns), torch.nan, device=device)
+        for sensor in SENSORS
+    )
+    return lr, hr
