@@ -236,8 +236,8 @@ def cell_corner(band: NDArray[np.generic], folder: Path) -> tuple[int, int]:
         edge = int(np.argmax(shares))
         if sum(shares) - shares[edge] > 0.1 * shares[edge]:
             raise InvalidCollection(
-                f"{folder}: L8_SR_10m.nc must repeat each value of 30 m over 3 x 3 pixels; of its pixels differ "
-                f"from their neighbour {[round(share, 2) for share in shares]}, by their place within three"
+                f"{folder}: L8_SR_10m.nc must repeat each value of 30 m over 3 x 3 pixels; the share "
+                f"that differ from a neighbour is {[round(share, 2) for share in shares]}, by place"
             )
         corner.append((edge + 1) % UPSCALING)
     return corner[0], corner[1]
