@@ -4,12 +4,8 @@ Stage 1 teaches each sensor's encoder to give its own frames back from its own c
 adds fusion, one code and its decoders, and goes on teaching the encoders.
 """
 
-import hashlib
-import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,10 +18,12 @@ from tqdm import tqdm
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.s1s2_embedding import QUANTUM, Config, S1S2Embedding, SensorConfig, Told
+from openeo_udf_fusion.training import checkpoints
 from openeo_udf_fusion.training.s1s2_chips import Chip, Habits, Prepared, draw
 from openeo_udf_fusion.training.s1s2_losses import reconstruction
 from openeo_udf_fusion.training.s1s2_sites import S1_BANDS, S2_BANDS, Site, training_part
 from openeo_udf_fusion.training.s1s2_validation import validation_error
+from openeo_udf_fusion.training.state import State, begin, decay_groups, rate_at
 
 LIMITS = {"s1": (-30.0, 5.0), "s2": (0.0, 1.0)}
 """Physical range in dB and in reflectance; arXiv 2511.11706 clips to the same."""
@@ -64,20 +62,6 @@ class Schedule:
     weights: Mapping[str, float] = field(default_factory=lambda: {"s1": 0.25, "s2": 0.75})
     validate_every: int = 400
     seed: int = 2018
-
-
-@dataclass
-class State:
-    """All that changes while training: a checkpoint is this, and nothing else."""
-
-    model: S1S2Embedding
-    average: S1S2Embedding
-    optimizer: torch.optim.Optimizer
-    rng: np.random.Generator
-    step: int = 0
-    best_score: float = math.inf
-    best_step: int = 0
-    best: dict[str, Tensor] | None = None
 
 
 def schedule_of(stage: Literal[1, 2], steps: int | None = None, seed: int = 2018) -> Schedule:
@@ -156,15 +140,12 @@ def train(
     checkpoint = folder / f"stage{schedule.stage}.pt"
     state = run.begin()
     if resume and checkpoint.is_file():
-        restore(state, checkpoint, run)
+        checkpoints.restore(state, checkpoint, run.identity)
     elif schedule.stage == 2:
         begin_with_stage_1(state, folder / "stage1.pt")
     run.go_on(state, checkpoint)
-    best = deepcopy(state.average)
-    if state.best is not None:
-        best.load_state_dict(state.best)
     record = asdict(schedule) | {"best_step": state.best_step, "validation_score": round(state.best_score, 5)}
-    return best.eval(), record
+    return state.best_network(), record
 
 
 class Run:
@@ -174,32 +155,31 @@ class Run:
         self.schedule, self.config, self.habits = schedule, config, habits
         self.whole = list(sites)
         self.sites = [Prepared.of(training_part(site), config) for site in sites]
-        self.fingerprint = fingerprint(sites)
+        settings = {"schedule": asdict(schedule), "config": asdict(config), "habits": asdict(habits)}
+        self.identity = checkpoints.Identity("sites", fingerprint(sites), settings)
         self.scales = {s.id: (torch.tensor(s.centre), torch.tensor(s.spread)) for s in config.sensors}
 
-    def begin(self) -> State:
+    def begin(self) -> State[S1S2Embedding]:
         """A fresh network."""
         torch.manual_seed(self.schedule.seed)
         model = S1S2Embedding(self.config)
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = self.schedule.dropout
-        groups = []
-        for part, rate in ((model.encoders, self.encoder_rate), (others(model), 1.0)):
-            parameters = [*part.parameters()]
-            for decay in (self.schedule.weight_decay, 0.0):
-                chosen = [p for p in parameters if (p.ndim >= 2) == (decay > 0)]
-                groups.append({"params": chosen, "weight_decay": decay, "share": rate})
-        optimizer = torch.optim.AdamW(groups, lr=self.schedule.learning_rate, betas=(0.9, 0.98))
+        groups = [
+            group | {"share": rate}
+            for part, rate in ((model.encoders, self.encoder_rate), (others(model), 1.0))
+            for group in decay_groups(part.parameters(), self.schedule.weight_decay)
+        ]
         rng = np.random.default_rng(self.schedule.seed + self.schedule.stage)
-        return State(model, deepcopy(model).requires_grad_(False), optimizer, rng)
+        return begin(model, groups, self.schedule.learning_rate, rng)
 
     @property
     def encoder_rate(self) -> float:
         """Share of the learning rate that the encoders get."""
         return 1.0 if self.schedule.stage == 1 else self.schedule.encoder_rate
 
-    def go_on(self, state: State, checkpoint: Path) -> None:
+    def go_on(self, state: State[S1S2Embedding], checkpoint: Path) -> None:
         """Train to the last step."""
         schedule = self.schedule
         with tqdm(total=schedule.steps, initial=state.step, unit="step", mininterval=10) as bar:
@@ -208,31 +188,21 @@ class Run:
                 bar.update()
                 if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
                     score = self.validate(state)
-                    save_checkpoint(state, checkpoint, self)
+                    checkpoints.save(state, checkpoint, self.identity)
                     line = f"step {state.step}: {score:.4f} of the line's error on validation days"
                     bar.write(line, file=sys.stderr)
 
-    def step(self, state: State) -> None:
+    def step(self, state: State[S1S2Embedding]) -> None:
         """One chip, one update of the network and of its running average."""
         schedule = self.schedule
-        warm = min(1.0, (state.step + 1) / schedule.warmup_steps)
-        rate = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * state.step / schedule.steps)))
+        rate = rate_at(state.step, schedule.steps, schedule.warmup_steps)
         for group in state.optimizer.param_groups:
             group["lr"] = schedule.learning_rate * rate * group["share"]
         torch.manual_seed(schedule.seed + state.step)  # noise: the same after a restart
         state.model.train()
-        loss = self.loss(state.model, state)
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
-        state.optimizer.step()
-        state.step += 1
-        keep = min(schedule.average, state.step / (state.step + 10))
-        with torch.no_grad():
-            for mean, now in zip(state.average.parameters(), state.model.parameters(), strict=True):
-                mean.lerp_(now, 1 - keep)
+        state.update(self.loss(state.model, state), schedule.average)
 
-    def loss(self, model: S1S2Embedding, state: State) -> Tensor:
+    def loss(self, model: S1S2Embedding, state: State[S1S2Embedding]) -> Tensor:
         """Reconstruction of one chip: stage 1 by the sensors in turn, stage 2 from the fused code."""
         if self.schedule.stage == 1:
             only = self.config.sensors[state.step % len(self.config.sensors)].id
@@ -255,12 +225,10 @@ class Run:
         image = guess.transpose(1, 2).reshape(truth.shape)
         return reconstruction(image, truth, valid, *self.scales[sensor])
 
-    def validate(self, state: State) -> float:
+    def validate(self, state: State[S1S2Embedding]) -> float:
         """Score the averaged network on the validation days, and keep it if it is the best so far."""
         score = validation_error(state.average.eval(), self.whole, own=self.schedule.stage == 1)
-        if score < state.best_score:
-            state.best_score, state.best_step = score, state.step
-            state.best = {name: value.clone() for name, value in state.average.state_dict().items()}
+        state.keep_if_best(score)
         return score
 
 
@@ -276,21 +244,19 @@ def with_noise(code: Tensor) -> Tensor:
 
 def fingerprint(sites: Sequence[Site]) -> str:
     """Of the data that a training sees: another run's checkpoint has another."""
-    content = hashlib.sha256()
-    for site in sites:
-        for name in sorted(site.observed):
-            for part in site.observed[name]:
-                content.update(np.ascontiguousarray(part).tobytes())
-    return content.hexdigest()
+    series = (site.observed[name] for site in sites for name in sorted(site.observed))
+    return checkpoints.fingerprint(part for each in series for part in each)
 
 
-def begin_with_stage_1(state: State, file: Path) -> None:
+def begin_with_stage_1(state: State[S1S2Embedding], file: Path) -> None:
     """Take over encoders and their decoders from the checkpoint of stage 1."""
     if not file.is_file():
         raise InvalidParameter(f"stage 2 begins with stage 1, and {file} is missing; train --stage 1 first")
-    content = torch.load(file, weights_only=True)
-    weights = content["best"] or content["average"]
-    kept = {k: v for k, v in weights.items() if k.startswith(("encoders.", "own_decoders."))}
+    kept = {
+        k: v
+        for k, v in checkpoints.best_weights(file).items()
+        if k.startswith(("encoders.", "own_decoders."))
+    }
     for model in (state.model, state.average):
         try:
             model.load_state_dict(model.state_dict() | kept)
@@ -298,47 +264,3 @@ def begin_with_stage_1(state: State, file: Path) -> None:
             raise InvalidParameter(
                 f"{file.name} is of a network of another shape; train --stage 1 anew"
             ) from error
-
-
-def settings(run: Run) -> Json:
-    """What a checkpoint must agree with."""
-    return {"schedule": asdict(run.schedule), "config": asdict(run.config), "habits": asdict(run.habits)}
-
-
-def save_checkpoint(state: State, file: Path, run: Run) -> None:
-    """Write all of the state under a temporary name, then rename: a crash leaves the old one whole."""
-    content = settings(run) | {
-        "sites": run.fingerprint,
-        "model": state.model.state_dict(),
-        "average": state.average.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "rng": state.rng.bit_generator.state,
-        "step": state.step,
-        "best_score": state.best_score,
-        "best_step": state.best_step,
-        "best": state.best,
-    }
-    temporary = file.with_suffix(".tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, file)
-
-
-def restore(state: State, file: Path, run: Run) -> None:
-    """Set the state to that of a checkpoint of the same run."""
-    content = torch.load(file, weights_only=True)
-    if content.get("sites") != run.fingerprint:
-        raise InvalidParameter(
-            f"{file.name} was written by a training on other sites; "
-            "train without --resume into another folder"
-        )
-    if any(content[name] != value for name, value in settings(run).items()):
-        raise InvalidParameter(
-            f"{file.name} was written with other settings than these; "
-            "train with the same ones, or without --resume into another folder"
-        )
-    state.model.load_state_dict(content["model"])
-    state.average.load_state_dict(content["average"])
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.rng.bit_generator.state = content["rng"]
-    state.step, state.best_score = content["step"], content["best_score"]
-    state.best_step, state.best = content["best_step"], content["best"]

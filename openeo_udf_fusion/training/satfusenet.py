@@ -1,11 +1,7 @@
 """Train SatFuseNet on pairs: seeded, resumable, the best weights on held-out places kept."""
 
-import hashlib
-import math
-import os
 import time
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -16,12 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.satfusenet import OTHER, Config, Grid, SatFuseNet
+from openeo_udf_fusion.training import checkpoints
 from openeo_udf_fusion.training.batches import BIN_DAYS, MARGIN_DAYS, Batch, draw, query_positions
 from openeo_udf_fusion.training.losses import crps_normal
 from openeo_udf_fusion.training.pairs import Pairs
+from openeo_udf_fusion.training.state import State, begin, decay_groups, rate_at
 from openeo_udf_fusion.training.translation import fit_translations
 
 TRIAL_STEPS = 8
@@ -68,20 +65,6 @@ class Schedule:
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
-@dataclass
-class State:
-    """All that changes while training: a checkpoint is this, and nothing else."""
-
-    model: SatFuseNet
-    average: SatFuseNet
-    optimizer: torch.optim.Optimizer
-    rng: np.random.Generator
-    step: int = 0
-    best_score: float = math.inf
-    best_step: int = 0
-    best: dict[str, Tensor] | None = None
-
-
 def train(
     samples: Samples,
     watched: Pairs,
@@ -116,13 +99,10 @@ def train(
     checkpoint = folder / "checkpoint.pt"
     folder.mkdir(parents=True, exist_ok=True)
     if resume and checkpoint.is_file():
-        restore(state, checkpoint, run)
-    run.go_on(state, lambda: save_checkpoint(state, checkpoint, run))
-    best = deepcopy(state.average).cpu()
-    if state.best is not None:
-        best.load_state_dict(state.best)
+        checkpoints.restore(state, checkpoint, run.identity)
+    run.go_on(state, lambda: checkpoints.save(state, checkpoint, run.identity))
     record = asdict(schedule) | {"best_step": state.best_step, "validation_score": round(state.best_score, 5)}
-    return best.eval(), record
+    return state.best_network(), record
 
 
 class Run:
@@ -132,7 +112,8 @@ class Run:
         self.samples, self.schedule, self.config = samples, schedule, config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.pairs, self.round = samples.at(0), 0
-        self.fingerprint = fingerprint(self.pairs)
+        settings = {"schedule": asdict(schedule), "config": asdict(config)}
+        self.identity = checkpoints.Identity("samples", fingerprint(self.pairs), settings)
         rng = np.random.default_rng(schedule.seed + 1)
         self.validation = [
             draw(watched, 3 * schedule.batch, rng, vary=False).to(self.device) for _ in range(2)
@@ -143,23 +124,16 @@ class Run:
         }
         """CRPS and variance (b,) of each sensor's climatology."""
 
-    def begin(self) -> State:
+    def begin(self) -> State[SatFuseNet]:
         """A network with calibrated translations and everything else fresh."""
         torch.manual_seed(self.schedule.seed)
         model = SatFuseNet(self.config)
         fit_translations(model, self.pairs)
         model.to(self.device)
-        decayed = [p for p in model.parameters() if p.ndim >= 2]
-        others = [p for p in model.parameters() if p.ndim < 2]
-        groups = [
-            {"params": decayed, "weight_decay": self.schedule.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.schedule.learning_rate, betas=(0.9, 0.98))
-        rng = np.random.default_rng(self.schedule.seed)
-        return State(model, deepcopy(model).requires_grad_(False), optimizer, rng)
+        groups = decay_groups(model.parameters(), self.schedule.weight_decay)
+        return begin(model, groups, self.schedule.learning_rate, np.random.default_rng(self.schedule.seed))
 
-    def go_on(self, state: State, save: Callable[[], None]) -> None:
+    def go_on(self, state: State[SatFuseNet], save: Callable[[], None]) -> None:
         """Train to the last step, or until validation has not improved for `patience` rounds."""
         schedule = self.schedule
         with tqdm(total=schedule.steps, initial=state.step, unit="step", mininterval=5) as bar:
@@ -171,17 +145,15 @@ class Run:
                     save()
                     bar.set_postfix(loss=f"{loss:.4f}", best=f"{state.best_score:.4f}")
 
-    def is_hopeless(self, state: State) -> bool:
+    def is_hopeless(self, state: State[SatFuseNet]) -> bool:
         """Whether validation has not improved for so long that training ends."""
         return state.step - state.best_step > self.schedule.patience * self.schedule.validate_every
 
-    def step(self, state: State) -> float:
+    def step(self, state: State[SatFuseNet]) -> float:
         """One batch, one update of the network and of its running average."""
         schedule = self.schedule
-        done = state.step / schedule.steps
-        warm = min(1.0, (state.step + 1) / schedule.warmup_steps)
+        rate = rate_at(state.step, schedule.steps, schedule.warmup_steps)
         for group in state.optimizer.param_groups:
-            rate = warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
             group["lr"] = schedule.learning_rate * rate
         if state.step // ROUND_STEPS != self.round:
             self.round = state.step // ROUND_STEPS
@@ -191,15 +163,7 @@ class Run:
         query = torch.from_numpy(np.sort(state.rng.permutation(days)[: len(days) // 2])).to(self.device)
         state.model.train()
         loss = self.loss(state.model, batch, query)
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
-        state.optimizer.step()
-        state.step += 1
-        keep = min(schedule.average, state.step / (state.step + 10))
-        with torch.no_grad():
-            for mean, now in zip(state.average.parameters(), state.model.parameters(), strict=True):
-                mean.lerp_(now, 1 - keep)
+        state.update(loss, schedule.average)
         return float(loss.detach())
 
     def loss(self, model: SatFuseNet, batch: Batch, query: Tensor) -> Tensor:
@@ -246,17 +210,14 @@ class Run:
         return (guess - known).square().mean()
 
     @torch.no_grad()
-    def validate(self, state: State) -> None:
+    def validate(self, state: State[SatFuseNet]) -> None:
         """Score the averaged network on the validation pixels, and keep it if it is the best so far."""
         model, scores = state.average.eval(), []
         for batch in self.validation:
             z, centres = model.encode(batch.inputs, batch.first_day)
             query = torch.arange(MARGIN_DAYS, z.shape[1] * BIN_DAYS - MARGIN_DAYS, device=z.device)
             scores += [float(self.scores(model, z, centres, batch, query, s)[0]) for s in OTHER]
-        score = float(np.mean(scores))
-        if score < state.best_score:
-            state.best_score, state.best_step = score, state.step
-            state.best = {name: value.clone() for name, value in model.state_dict().items()}
+        state.keep_if_best(float(np.mean(scores)))
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -280,51 +241,7 @@ def climate(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Tensor:
 
 def fingerprint(pairs: Pairs) -> str:
     """Of the samples that a training starts with: another run's checkpoint has another."""
-    content = hashlib.sha256()
-    for name in ("pixel", "first_day", "modis", "viirs"):
-        content.update(np.ascontiguousarray(getattr(pairs, name)).tobytes())
-    return content.hexdigest()
-
-
-def save_checkpoint(state: State, file: Path, run: Run) -> None:
-    """Write all of the state under a temporary name, then rename: a crash leaves the old one whole."""
-    content = {
-        "schedule": asdict(run.schedule),
-        "config": asdict(run.config),
-        "samples": run.fingerprint,
-        "model": state.model.state_dict(),
-        "average": state.average.state_dict(),
-        "optimizer": state.optimizer.state_dict(),
-        "rng": state.rng.bit_generator.state,
-        "step": state.step,
-        "best_score": state.best_score,
-        "best_step": state.best_step,
-        "best": state.best,
-    }
-    temporary = file.with_suffix(".tmp")
-    torch.save(content, temporary)
-    os.replace(temporary, file)
-
-
-def restore(state: State, file: Path, run: Run) -> None:
-    """Set the state to that of a checkpoint of the same run."""
-    content = torch.load(file, weights_only=True, map_location=run.device)
-    if content.get("samples") != run.fingerprint:
-        raise InvalidParameter(
-            f"{file.name} was written by a training on other samples; "
-            "train without --resume into another folder"
-        )
-    if content["schedule"] != asdict(run.schedule) or content["config"] != asdict(run.config):
-        raise InvalidParameter(
-            f"{file.name} was written with other settings than these; "
-            "train with the same ones, or without --resume into another folder"
-        )
-    state.model.load_state_dict(content["model"])
-    state.average.load_state_dict(content["average"])
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.rng.bit_generator.state = content["rng"]
-    state.step, state.best_score = content["step"], content["best_score"]
-    state.best_step, state.best = content["best_step"], content["best"]
+    return checkpoints.fingerprint(getattr(pairs, name) for name in ("pixel", "first_day", "modis", "viirs"))
 
 
 def steps_within(minutes: float, samples: Samples, watched: Pairs, schedule: Schedule) -> Schedule:

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from openeo_udf_fusion.errors import InvalidParameter
-from openeo_udf_fusion.training.satfusenet import Run, climate, restore, save_checkpoint
+from openeo_udf_fusion.training import checkpoints
+from openeo_udf_fusion.training.satfusenet import Run, climate
 
 from .conftest import Whole
 
@@ -16,9 +17,9 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(make_run, tmp_path):
     run.step(first)
     run.step(first)
     run.validate(first)
-    save_checkpoint(first, file, run)
+    checkpoints.save(first, file, run.identity)
     second = run.begin()
-    restore(second, file, run)
+    checkpoints.restore(second, file, run.identity)
     run.go_on(second, lambda: None)
     assert second.step == whole.step == 4
     assert second.best_score == whole.best_score
@@ -28,18 +29,18 @@ def test_a_resumed_training_ends_as_an_uninterrupted_one(make_run, tmp_path):
 
 def test_a_checkpoint_of_other_settings_is_refused(make_run, tmp_path):
     run, file = make_run(steps=4), tmp_path / "checkpoint.pt"
-    save_checkpoint(run.begin(), file, run)
+    checkpoints.save(run.begin(), file, run.identity)
     other = make_run(steps=5)
     with pytest.raises(InvalidParameter, match="other settings"):
-        restore(other.begin(), file, other)
+        checkpoints.restore(other.begin(), file, other.identity)
 
 
 def test_a_checkpoint_of_other_samples_is_refused(make_run, make_pairs, tmp_path):
     run, file = make_run(steps=4), tmp_path / "checkpoint.pt"
-    save_checkpoint(run.begin(), file, run)
+    checkpoints.save(run.begin(), file, run.identity)
     other = Run(Whole(make_pairs(seed=1)), make_pairs(seed=2), run.schedule, run.config)
     with pytest.raises(InvalidParameter, match="other samples"):
-        restore(other.begin(), file, other)
+        checkpoints.restore(other.begin(), file, other.identity)
 
 
 def test_a_training_that_ended_early_does_not_go_on(make_run):
