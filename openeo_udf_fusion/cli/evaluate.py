@@ -90,16 +90,19 @@ def run_embedding(args: argparse.Namespace) -> int:
     part = evaluate_s1s2.chosen(args)
     if part:
         return evaluate_s1s2.run_part(args, part, command(args), narrator())
-    if args.report or args.markdown:
-        raise InvalidParameter("s1s2_embedding has no --report or --markdown; take --json, or neither")
+    if args.report:
+        raise InvalidParameter("s1s2_embedding has no --report; take --json, --markdown or neither")
     folder = args.weights or cards.FOLDER
     settings = s1s2_embedding.QUICK if args.quick else s1s2_embedding.Settings()
     embedder = weights.load_embedding(folder=folder)
-    result = s1s2_embedding.evaluate(args.data, embedder, settings, command(args), narrator())
+    alone = evaluate_s1s2.networks_alone(args.alone)
+    asked = command(args) + (" --alone DIR" if alone else "")
+    result = s1s2_embedding.evaluate(args.data, embedder, settings, asked, narrator(), alone)
     if args.card:
         changed = s1s2_card.change(folder, {"fusion:skill": s1s2_embedding.for_card(result)})
         print(f"wrote {changed}", file=sys.stderr)
-    print(json.dumps(result) if args.json else s1s2_embedding.lines(result))
+    text = s1s2_embedding.markdown(result) if args.markdown else s1s2_embedding.lines(result)
+    print(json.dumps(result) if args.json else text)
     return 0
 
 

@@ -18,6 +18,12 @@ PARTS = ("features", "gpp", "picture")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what only the embedding has."""
+    parser.add_argument(
+        "--alone",
+        type=Path,
+        metavar="DIR",
+        help="s1s2_embedding: also score the networks of one sensor that train --sensors wrote below DIR",
+    )
     part = parser.add_mutually_exclusive_group()
     part.add_argument(
         "--features",
@@ -45,11 +51,26 @@ def chosen(args: argparse.Namespace) -> str | None:
     return next((part for part in PARTS if getattr(args, part)), None)
 
 
+def networks_alone(folder: Path | None) -> "dict[str, Embedder]":
+    """The networks trained with one sensor alone below a folder, by sensor."""
+    from openeo_udf_fusion.evaluation import s1s2_rivals
+
+    if folder is None:
+        return {}
+    found = s1s2_rivals.trained_alone(folder)
+    if not found:
+        raise InvalidParameter(
+            f"{folder} holds no network of one sensor; train s1s2_embedding --stage 2 --sensors s2 --out "
+            f"{folder} first"
+        )
+    return found
+
+
 def run_part(args: argparse.Namespace, part: str, command: str, tell: Callable[[str], None]) -> int:
     """Evaluate one part, and say what was found."""
     from openeo_udf_fusion.models import cards, weights
 
-    unused = [name for name in ("card", "quick", "report", "markdown") if getattr(args, name)]
+    unused = [name for name in ("card", "quick", "report", "markdown", "alone") if getattr(args, name)]
     if unused:
         raise InvalidParameter(f"--{part} does not go with --{unused[0]}")
     embedder = weights.load_embedding(folder=args.weights or cards.FOLDER)
