@@ -4,7 +4,7 @@ Wavelengths are the nominal ones of the product guides. Nothing here is computed
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -172,6 +172,7 @@ def _landsat(sensor_id: str, title: str) -> Sensor:
             ),
             Band("LST", "temperature", "lwir11", 10895, 30, 0.00341802, 149.0, (0,), "K"),
             Band("QA_PIXEL", "qa", gsd_m=30, nodata=(1,)),
+            Band("pixel_qa", "qa", gsd_m=30, nodata=(1,)),
         ),
         source="Landsat 8-9 Collection 2 Level 2 Science Product Guide (LSDS-1619), tables 6-1 and 6-2",
     )
@@ -229,6 +230,7 @@ _ALIASES: tuple[tuple[str, str], ...] = (
     (r"^SR_B([1-7])$", r"l8_B\1"),
     (r"^ST[-_]B10$", "l8_LST"),
     (r"^QA[-_]PIXEL$", "l8_QA_PIXEL"),
+    (r"^pixel_qa$", "l8_pixel_qa"),
 )
 
 
@@ -365,6 +367,16 @@ def landsat_clear(qa_pixel: Flags) -> Mask:
     return _field(qa_pixel, 0, 5, 0)
 
 
+def landsat_collection1_clear(pixel_qa: Flags) -> Mask:
+    """Return where Landsat of Collection 1 saw the ground: no fill, cloud shadow, cloud, or surely cirrus.
+
+    Source: Landsat 8 Collection 1 Land Surface Reflectance Code Product Guide (LSDS-1368), pixel_qa: bits 0
+    fill, 3 cloud shadow, 5 cloud, 8-9 confidence of cirrus (3 high).
+    """
+    no_cloud = _field(pixel_qa, 0, 1, 0) & _field(pixel_qa, 3, 1, 0) & _field(pixel_qa, 5, 1, 0)
+    return no_cloud & _field(pixel_qa, 8, 2, 0, 1, 2)
+
+
 def landsat_snow(qa_pixel: Flags) -> Mask:
     """Return where Landsat saw snow (LSDS-1619, table 6-3, bit 5)."""
     return _field(qa_pixel, 5, 1, 1)
@@ -373,6 +385,12 @@ def landsat_snow(qa_pixel: Flags) -> Mask:
 def landsat_water(qa_pixel: Flags) -> Mask:
     """Return where Landsat saw water (LSDS-1619, table 6-3, bit 7)."""
     return _field(qa_pixel, 7, 1, 1)
+
+
+LANDSAT_FLAGS: MappingProxyType[str, Callable[[Flags], Mask]] = MappingProxyType(
+    {"QA_PIXEL": landsat_clear, "pixel_qa": landsat_collection1_clear}
+)
+"""What tells clouds in Landsat's Collection 2 and Collection 1; where a cube has both, both must agree."""
 
 
 def clear(sensor: str, flags: Mapping[str, Flags]) -> Mask | None:
@@ -400,6 +418,7 @@ def clear(sensor: str, flags: Mapping[str, Flags]) -> Mask | None:
         )
     if sensor == "s2" and "SCL" in flags:
         return sentinel2_clear(flags["SCL"])
-    if sensor in ("l8", "l9") and "QA_PIXEL" in flags:
-        return landsat_clear(flags["QA_PIXEL"])
+    if sensor in ("l8", "l9") and flags.keys() & {"QA_PIXEL", "pixel_qa"}:
+        masks = [known(flags[name]) for name, known in LANDSAT_FLAGS.items() if name in flags]
+        return np.asarray(np.logical_and.reduce(masks), np.bool_)
     return None

@@ -128,6 +128,31 @@ def test_landsat_words(dtype):
     assert [tuple(map(bool, row)) for row in found] == [row[1:] for row in LANDSAT]
 
 
+COLLECTION1 = [  # words of the Belgian site and of LSDS-1368: word, clear
+    (1, False),  # fill
+    (322, True),  # clear land
+    (324, True),  # clear water
+    (336, True),  # snow
+    (328, False),  # cloud shadow
+    (352, False),  # cloud of low confidence
+    (480, False),  # cloud
+    (834, False),  # land under sure cirrus
+    (386, True),  # land, cloud of medium confidence
+]
+
+
+@DTYPES
+def test_landsat_words_of_collection_1(dtype):
+    words = flags(*(row[0] for row in COLLECTION1), dtype=dtype)
+    assert sensors.landsat_collection1_clear(words).tolist() == [row[1] for row in COLLECTION1]
+
+
+def test_landsat_is_clear_where_all_flags_that_came_agree():
+    found = sensors.clear("l8", {"QA_PIXEL": flags(21824, 21824, 1), "pixel_qa": flags(322, 480, 322)})
+    assert found.tolist() == [True, False, False]
+    assert sensors.clear("l8", {"pixel_qa": flags(322, 480)}).tolist() == [True, False]
+
+
 CONDITIONS = [
     sensors.modis_clear,
     sensors.modis_snow,
@@ -137,6 +162,7 @@ CONDITIONS = [
     sensors.sentinel2_clear,
     sensors.sentinel2_snow,
     sensors.landsat_clear,
+    sensors.landsat_collection1_clear,
     sensors.landsat_snow,
     sensors.landsat_water,
 ]
@@ -221,6 +247,7 @@ ALIASES = [
     ("SR_B4", None, "l8_B4"),
     ("SR_B4", "l9", "l9_B4"),
     ("ST_B10", None, "l8_LST"),
+    ("pixel_qa", None, "l8_pixel_qa"),
     ("ST-B10", "l9", "l9_LST"),
     ("QA_PIXEL", "l9", "l9_QA_PIXEL"),
     ("B1", "modis", "modis_B1"),
