@@ -1,21 +1,17 @@
 """The user-defined processes `embed_sentinel1_sentinel2` (area of interest) and its `_cube`."""
 
-import inspect
-from importlib import resources
-
 from openeo.api.process import Parameter
 from openeo.internal.graph_building import PGNode
-from openeo.rest.udp import build_process_dict
 
-from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.processes import embed_sentinel1_sentinel2 as process
 from openeo_udf_fusion.udps import graph
-from openeo_udf_fusion.udps.deployments import PUBLISHED, Deployment, Source
-from openeo_udf_fusion.udps.graph import given, optional
+from openeo_udf_fusion.udps.definition import Definition
+from openeo_udf_fusion.udps.deployments import PUBLISHED, Deployment
+from openeo_udf_fusion.udps.graph import Described, given, optional
+from openeo_udf_fusion.udps.sources import collection, load, load_flags, names, number
 
-ID = "embed_sentinel1_sentinel2"
-SUMMARY = "Embed Sentinel-1 and Sentinel-2 into a few numbers per pixel and date, clouds or not"
 SOURCES = ("s1", "s2")
 ORBIT_PROPERTY = "sat:orbit_state"
 _NAMED = {
@@ -31,7 +27,7 @@ _DATES = [
         "maxItems": process.MOST_DATES,
     },
 ]
-_DESCRIBED: dict[str, tuple[str, JsonValue]] = {
+_DESCRIBED: dict[str, Described] = {
     "temporal_extent": graph.RESULT_EXTENT,
     "dates": (
         "The dates of the result: an ISO 8601 period (`P1D` is every day, `P8D` restarts on 1 January), "
@@ -63,54 +59,44 @@ _DESCRIBED: dict[str, tuple[str, JsonValue]] = {
         {"type": "integer", "minimum": 0},
     ),
 }
-_RETURNS = {
-    "description": "A cube with the bands `e0` to `e7`, on request `B02` to `B12` with `<band>_sigma`, and "
+EMBED = Definition(
+    id="embed_sentinel1_sentinel2",
+    summary="Embed Sentinel-1 and Sentinel-2 into a few numbers per pixel and date, clouds or not",
+    returns="A cube with the bands `e0` to `e7`, on request `B02` to `B12` with `<band>_sigma`, and "
     "`validity`: 0 nothing within reach, 1 Sentinel-1 alone, 2 Sentinel-2 alone, 3 both, 4 Sentinel-2 clear "
     'on this very day, 5 not clear on this day (with `dates="clear"` alone).',
-    "schema": {
-        "type": "object",
-        "subtype": "datacube",
-        "dimensions": [{"type": "spatial"}, {"type": "temporal"}],
-    },
-}
+    categories=["cubes", "embedding", "sensor fusion", "time series"],
+    function=process.embed_sentinel1_sentinel2,
+    described=_DESCRIBED,
+)
 
 
 def build_cube(deployment: Deployment = PUBLISHED) -> Json:
     """Build `embed_sentinel1_sentinel2_cube`, which works on a cube that the caller loaded and merged."""
-    own = _own_parameters()
-    return _described(
-        f"{ID}_cube", f"{SUMMARY} (from a cube)", [graph.DATA, *own], _run(given("data"), own, deployment)
-    )
+    return EMBED.of_cube(deployment, _overlap_px())
 
 
 def build(deployment: Deployment = PUBLISHED) -> Json:
     """Build `embed_sentinel1_sentinel2`, which loads both collections for an area and a period."""
-    own = [parameter for parameter in _own_parameters() if parameter.name != "temporal_extent"]
-    run = _run(_both_sensors(deployment), [graph.TEMPORAL_EXTENT, *own], deployment)
-    parameters = [graph.SPATIAL_EXTENT, graph.TEMPORAL_EXTENT, *own, *_source_parameters(deployment)]
-    return _described(ID, SUMMARY, parameters, run)
+    sources = _source_parameters(deployment)
+    return EMBED.of_area(_both_sensors(deployment), deployment, _overlap_px(), after=sources)
 
 
-def _own_parameters() -> list[Parameter]:
-    """Return the parameters of the process's function, with its defaults."""
-    signature = list(inspect.signature(process.embed_sentinel1_sentinel2).parameters.values())[1:]
-    return [optional(own.name, *_DESCRIBED[own.name], own.default) for own in signature]
+def _overlap_px() -> int:
+    return cards.read(process.MODEL).receptive_field_px
 
 
 def _source_parameters(deployment: Deployment) -> list[Parameter]:
     """Return where each sensor is, how its numbers are stored, and what its bands are called."""
     found = []
     for sensor in SOURCES:
-        source = deployment.sources[sensor]
+        source, called = deployment.sources[sensor], "The collection's"
+        in_order = f"{called} names of {', '.join(source.bands)}, in this order."
         found += [
-            optional(
-                f"{sensor}_collection",
-                f"Collection of Sentinel-{sensor[1]}.",
-                {"type": "string", "subtype": "collection-id"},
-                source.collection,
-            ),
-            *(_number(sensor, name, value) for name, value in _numbers(source).items()),
-            _names(f"{sensor}_bands", f"names of {', '.join(source.bands)}, in this order.", source.bands),
+            collection(f"{sensor}_collection", f"Collection of Sentinel-{sensor[1]}.", source),
+            number(f"{sensor}_scale", _stored(sensor), source.scale),
+            number(f"{sensor}_offset", _stored(sensor), source.offset),
+            names(f"{sensor}_bands", in_order, source.bands.values(), all_of_them=True),
         ]
         if sensor == "s1":
             found.append(
@@ -123,27 +109,14 @@ def _source_parameters(deployment: Deployment) -> list[Parameter]:
                 )
             )
         if source.flags:
-            found.append(_names(f"{sensor}_flags", f"name of {', '.join(source.flags)}.", source.flags))
+            described = f"{called} name of {', '.join(source.flags)}."
+            found.append(names(f"{sensor}_flags", described, source.flags.values(), all_of_them=True))
     return found
 
 
-def _numbers(source: Source) -> dict[str, float]:
-    return {"scale": source.scale, "offset": source.offset}
-
-
-def _number(sensor: str, name: str, value: float) -> Parameter:
+def _stored(sensor: str) -> str:
     unit = "Backscatter (in `s1_unit`)" if sensor == "s1" else "Reflectance"
-    described = (
-        f"{unit} of Sentinel-{sensor[1]} = stored value x scale + offset; 1 and 0 if it is that already."
-    )
-    return optional(f"{sensor}_{name}", described, {"type": "number"}, value)
-
-
-def _names(name: str, described: str, default: object) -> Parameter:
-    labels: dict[str, str] = dict(default)  # type: ignore[call-overload]
-    count = {"minItems": len(labels), "maxItems": len(labels)}
-    schema = {"type": "array", "items": {"type": "string"}, **count}
-    return optional(name, f"The collection's {described}", schema, list(labels.values()))
+    return f"{unit} of Sentinel-{sensor[1]} = stored value x scale + offset; 1 and 0 if it is that already."
 
 
 def _both_sensors(deployment: Deployment) -> PGNode:
@@ -152,40 +125,15 @@ def _both_sensors(deployment: Deployment) -> PGNode:
     Interpolation would mix clouds into pixels whose flags say clear, and only the UDF reads the flags.
     """
     sources = deployment.sources
-    optical = _load("s2", sources["s2"])
-    flags = graph.load(given("s2_flags"), given("s2_collection"), list(sources["s2"].flags))
-    radar = _load("s1", sources["s1"])
+    optical = load("s2", sources["s2"])
+    flags = load_flags("s2", list(sources["s2"].flags))
+    radar = load("s1", sources["s1"], {ORBIT_PROPERTY: _equal_to("s1_orbit")})
     return graph.merged(
         optical, graph.on_grid_of(flags, optical, "near"), graph.on_grid_of(radar, optical, "near")
     )
-
-
-def _load(sensor: str, source: Source) -> PGNode:
-    properties = {ORBIT_PROPERTY: _equal_to("s1_orbit")} if sensor == "s1" else None
-    names, collection = given(f"{sensor}_bands"), given(f"{sensor}_collection")
-    stored = graph.load(names, collection, list(source.bands), properties)
-    return graph.scaled(stored, given(f"{sensor}_scale"), given(f"{sensor}_offset"))
 
 
 def _equal_to(parameter: str) -> Json:
     """Build a filter by a property: backends take `eq` there, but no choice between it and no filter."""
     condition = PGNode("eq", x=given("value"), y=given(parameter))
     return {"process_graph": condition.flat_graph()}
-
-
-def _run(data: PGNode | Json, own: list[Parameter], deployment: Deployment) -> PGNode:
-    overlap_px = cards.read(process.MODEL).receptive_field_px
-    return graph.run_udf_on_tiles(data, ID, [parameter.name for parameter in own], deployment, overlap_px)
-
-
-def _described(process_id: str, summary: str, parameters: list[Parameter], result: PGNode) -> Json:
-    built: Json = build_process_dict(
-        process_graph=result.flat_graph(),
-        process_id=process_id,
-        summary=summary,
-        description=(resources.files("openeo_udf_fusion.udps") / f"{ID}.md").read_text(encoding="utf-8"),
-        parameters=list(parameters),
-        returns=_RETURNS,
-        categories=["cubes", "embedding", "sensor fusion", "time series"],
-    )
-    return built
