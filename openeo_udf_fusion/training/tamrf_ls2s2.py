@@ -72,7 +72,10 @@ class Ls2s2Site:
         """A square of all its dates; in pixels of 10 m and multiples of 3."""
         read = {s: read_window(self.folder, s, dates, (top, left, size)) for s, dates in self.dates.items()}
         return Site(
-            self.name, {s: o for s, (o, _) in read.items()}, {s: clear for s, (_, clear) in read.items()}
+            self.name,
+            {s: o for s, (o, _) in read.items()},
+            {s: clear for s, (_, clear) in read.items()},
+            (top % 2, left % 2),
         )
 
 

@@ -68,11 +68,14 @@ class Site:
         order of days. `valid` is what was measured, clouds included.
     clear
         By sensor, (t, y, x): where its flags say that the ground was seen.
+    corner_20m
+        Rows and columns of 10 m, 0 or 1, before the first whole pixel of Sentinel-2's bands of 20 m.
     """
 
     name: str
     observed: Mapping[str, Observations]
     clear: Mapping[str, Mask]
+    corner_20m: tuple[int, int] = (0, 0)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,13 +96,14 @@ class Site:
             )
             seen[sensor] = Observations(o.values[place], o.valid[place], o.days)
             clear[sensor] = self.clear[sensor][place]
-        return Site(self.name, seen, clear)
+        corner = (self.corner_20m[0] - top) % 2, (self.corner_20m[1] - left) % 2
+        return Site(self.name, seen, clear, corner)
 
     def on(self, kept: Mapping[str, Mask]) -> "Site":
         """With some dates (t,) of each sensor only; a sensor without any is left out."""
         left = {s: o for s, o in self.observed.items() if kept[s].any()}
         seen = {s: without(o, np.logical_not(kept[s])) for s, o in left.items()}
-        return Site(self.name, seen, {s: self.clear[s][kept[s]] for s in left})
+        return Site(self.name, seen, {s: self.clear[s][kept[s]] for s in left}, self.corner_20m)
 
 
 def scale_of(sensor: str) -> int:
@@ -169,6 +173,7 @@ def read_belgium(folder: Path) -> Site:
         BELGIUM,
         {"l8": landsat, "s2": Observations(values[place], valid[place], days)},
         {"l8": clear, "s2": whole.clear["s2"][place]},
+        (top % 2, left % 2),
     )
 
 

@@ -67,6 +67,8 @@ def test_a_crop_is_the_same_ground_of_both_sensors():
     np.testing.assert_array_equal(part.observed["l8"].values, site.observed["l8"].values[..., 1:2, 0:1])
     np.testing.assert_array_equal(part.clear["s2"], site.clear["s2"][..., 3:6, 0:3])
     assert part.shape == (3, 3)
+    assert part.corner_20m == (1, 0)
+    assert training_part(part).corner_20m == (1, 0)
 
 
 def test_cells_are_found_where_values_change():
