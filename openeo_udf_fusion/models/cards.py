@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,8 @@ from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 
 FOLDER = Path(__file__).parent
+FOLDER_VARIABLE = "OPENEO_UDF_FUSION_MODELS"
+"""The environment variable that names a folder of cards and weights which come before the package's own."""
 MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
 COMPUTATION = 2
 """Raised when the code makes something else of the same weights and calibration: older graphs are refused."""
@@ -60,6 +63,8 @@ class Card:
         How it was trained and what was measured, each with its command.
     onnx
         The same network with its calibration for onnxruntime, if it was exported.
+    precisions
+        Those in which a network that has the choice may run, as they were checked.
     """
 
     name: str
@@ -74,6 +79,7 @@ class Card:
     training: Json
     skill: Json
     onnx: OnnxFile | None = None
+    precisions: tuple[str, ...] = ("float32",)
 
     @property
     def fingerprint(self) -> str:
@@ -85,6 +91,24 @@ class Card:
 def names(folder: Path = FOLDER) -> list[str]:
     """Names of the models in a folder."""
     return sorted(file.stem for file in folder.glob("*.json"))
+
+
+def folder_of(name: str) -> Path:
+    """Where a model's card is: the folder that OPENEO_UDF_FUSION_MODELS names, if it has one, or the package.
+
+    Raises
+    ------
+    InvalidParameter
+        There is no such model in either; the message names those that there are.
+    """
+    own = os.environ.get(FOLDER_VARIABLE)
+    folders = [*([Path(own)] if own else []), FOLDER]
+    for folder in folders:
+        if (folder / f"{name}.json").is_file():
+            return folder
+    known = "; ".join(f"known in {folder} are {names(folder)}" for folder in folders)
+    hint = "" if own else f"; {FOLDER_VARIABLE} may name a folder of more"
+    raise InvalidParameter(f"there is no model {name!r}: {known}{hint}")
 
 
 @lru_cache
@@ -114,6 +138,7 @@ def read(name: str, folder: Path = FOLDER) -> Card:
         training=properties["fusion:training"],
         skill=properties["fusion:skill"],
         onnx=_onnx_file(item.assets.get("onnx")),
+        precisions=tuple(properties.get("fusion:precisions", ["float32"])),
     )
 
 

@@ -20,6 +20,7 @@ from openeo_udf_fusion.models.series import Network, Precision, Runtime, Runtime
 
 if TYPE_CHECKING:
     from openeo_udf_fusion.models.embedder import Embedder
+    from openeo_udf_fusion.models.fuser import Fuser
     from openeo_udf_fusion.models.satfusenet import Config
 
 RUNTIMES: dict[RuntimeName, tuple[str, ...]] = {
@@ -27,7 +28,8 @@ RUNTIMES: dict[RuntimeName, tuple[str, ...]] = {
     "onnx": ("onnxruntime",),
 }
 """What may run a model, the preferred first, and what each needs; the extras have the same names."""
-INSTALL = "run: pip install 'openeo-udf-fusion[onnx]' (small), or 'openeo-udf-fusion[torch]' (CUDA, bfloat16)"
+INSTALL_TORCH = "in a checkout of the project run: pip install '.[torch]'"
+INSTALL = "in a checkout of the project run: pip install '.[onnx]' (small), or '.[torch]' (CUDA, bfloat16)"
 
 
 class Tell(Protocol):
@@ -176,12 +178,12 @@ def _with_onnx(card: cards.Card, precision: Precision, device: str | None, folde
     if precision != "float32":
         raise InvalidParameter(
             f"precision {precision!r} needs torch, and here {card.name} runs on onnxruntime, in float32; "
-            "leave precision at 'float32', or run: pip install 'openeo-udf-fusion[torch]'"
+            f"leave precision at 'float32', or {INSTALL_TORCH}"
         )
     if device not in (None, "cpu"):
         raise InvalidParameter(
             f"device {device!r} needs torch, and here {card.name} runs on onnxruntime, on the CPU; "
-            "leave device away, or run: pip install 'openeo-udf-fusion[torch]'"
+            f"leave device away, or {INSTALL_TORCH}"
         )
     from openeo_udf_fusion.models.onnx_runtime import OnnxNetwork
 
@@ -217,11 +219,7 @@ def load_embedding(
 
     Parameters and errors are those of `load`; an embedding computes in float32, and needs torch.
     """
-    reason = lacking("torch")
-    if reason is not None:
-        raise UnmetRequirement(
-            f"{name} needs torch, and lacks {reason}; run: pip install 'openeo-udf-fusion[torch]'"
-        )
+    _need_torch(name)
     with _loading:
         embedder, runtime = _load_embedding(name, device, folder)
     _say(name, runtime)
@@ -244,6 +242,56 @@ def _load_embedding(name: str, device: str | None, folder: Path) -> tuple["Embed
     runtime = Runtime("torch", torch.__version__, place, "float32")
     _loaded.append((name, runtime))
     return Embedder(model, card.calibration, place), runtime
+
+
+def load_fusion(name: str = "tamrf", *, device: str | None = None, folder: Path | None = None) -> "Fuser":
+    """Load a fusion of Landsat and Sentinel-2, or return the one already loaded in this process.
+
+    Parameters
+    ----------
+    name
+        The model's name, that of its card.
+    device
+        Where to compute; by default CUDA if torch has one, else the CPU.
+    folder
+        Where card and weights lie; by default the folder that the environment variable
+        OPENEO_UDF_FUSION_MODELS names, if it has a card of this name, else the package.
+
+    Raises
+    ------
+    CorruptWeights, InvalidWeights
+        The weights are missing, not the bytes that the card promises, or of another network.
+    InvalidParameter
+        Unknown name.
+    UnmetRequirement
+        torch is not installed.
+    """
+    _need_torch(name)
+    with _loading:
+        fuser, runtime = _load_fusion(name, device, folder or cards.folder_of(name))
+    _say(name, runtime)
+    return fuser
+
+
+def _need_torch(name: str) -> None:
+    reason = lacking("torch")
+    if reason is not None:
+        raise UnmetRequirement(f"{name} needs torch, and lacks {reason}; {INSTALL_TORCH}")
+
+
+@lru_cache(maxsize=4)
+def _load_fusion(name: str, device: str | None, folder: Path) -> tuple["Fuser", Runtime]:
+    import torch
+
+    from openeo_udf_fusion.models import tamrf
+    from openeo_udf_fusion.models.fuser import Fuser
+
+    card = cards.read(name, folder)
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model = tamrf.load(folder / card.weights_file)
+    runtime = Runtime("torch", torch.__version__, place, "float32")
+    _loaded.append((name, runtime))
+    return Fuser(model, card.support_days, card.precisions, place), runtime
 
 
 def export_command(name: str, folder: Path) -> str:

@@ -65,3 +65,20 @@ def test_reading_a_card_needs_no_torch():
     code = "from openeo_udf_fusion.models import cards; import sys; cards.read('satfusenet'); "
     code += "sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_of_ones_own_comes_before_the_package(tmp_path, monkeypatch):
+    assert cards.folder_of("satfusenet") == cards.FOLDER
+    monkeypatch.setenv("OPENEO_UDF_FUSION_MODELS", str(tmp_path))
+    assert cards.folder_of("satfusenet") == cards.FOLDER
+    (tmp_path / "satfusenet.json").write_text("{}")
+    assert cards.folder_of("satfusenet") == tmp_path
+
+
+def test_a_name_known_nowhere_is_refused_with_all_that_are(tmp_path, monkeypatch):
+    with pytest.raises(InvalidParameter, match=r"no model 'x'.*'satfusenet'.*OPENEO_UDF_FUSION_MODELS may"):
+        cards.folder_of("x")
+    (tmp_path / "mine.json").write_text("{}")
+    monkeypatch.setenv("OPENEO_UDF_FUSION_MODELS", str(tmp_path))
+    with pytest.raises(InvalidParameter, match=r"no model 'x'.*\['mine'\].*'satfusenet'"):
+        cards.folder_of("x")
