@@ -1,13 +1,12 @@
 """A few numbers per pixel and date out of Sentinel-1 and Sentinel-2, clouds or not."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 
-from openeo_udf_fusion import __version__, cubes, sensors
+from openeo_udf_fusion import cubes, sensors
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
@@ -338,18 +337,14 @@ def _clear(optical: Observations | None, query_days: cubes.DayNumbers, shape: tu
 
 
 def _attributes(card: cards.Card, parameters: Json, bands: Sequence[str]) -> Json:
-    """Return what a reader of the file must know, as CF attributes."""
-    return {
-        "Conventions": "CF-1.11",
-        "title": "Embedding of Sentinel-1 and Sentinel-2",
-        "source": f"{card.name} {card.version}, openeo_udf_fusion {__version__}",
-        "process": "embed_sentinel1_sentinel2",
-        "package_version": __version__,
-        "model": card.name,
-        "model_sha256": card.sha256,
-        "parameters": json.dumps(parameters, default=list),
-        "band_attrs": {band: _band_attributes(band, card, parameters, bands) for band in bands},
-    }
+    return result_layers.attributes(
+        "embed_sentinel1_sentinel2",
+        "Embedding of Sentinel-1 and Sentinel-2",
+        f"{card.name} {card.version}",
+        result_layers.model_attributes(card),
+        parameters,
+        {band: _band_attributes(band, card, parameters, bands) for band in bands},
+    )
 
 
 def _band_attributes(band: str, card: cards.Card, parameters: Json, bands: Sequence[str]) -> Json:

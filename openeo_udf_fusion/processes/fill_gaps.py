@@ -1,13 +1,12 @@
 """Fill the gaps of any bands in time, each sensor on its own, with uncertainty and provenance."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 
-from openeo_udf_fusion import __version__, cubes, provenance, sensors
+from openeo_udf_fusion import cubes, provenance, sensors
 from openeo_udf_fusion.baselines import fluxneteo, linear, seasonal, whittaker
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, MissingBands
 from openeo_udf_fusion.jsontypes import Json
@@ -302,24 +301,20 @@ def _worst(traces: Sequence[provenance.Trace]) -> Layers:
 
 
 def _attributes(parameters: Json, described: Mapping[str, dict[str, str]], bands: Sequence[str]) -> Json:
-    """Return what a reader of the file must know, as CF attributes."""
     method = str(parameters["method"])
-    about = {"method": TITLES[method]} if method in TITLES else _model_attributes()
-    return {
-        "Conventions": "CF-1.11",
-        "title": "Gap-filled series",
-        "source": f"{method}, openeo_udf_fusion {__version__}",
-        "process": "fill_gaps",
-        "package_version": __version__,
-        **about,
-        "parameters": json.dumps(parameters, default=list),
-        "band_attrs": {band: about for band in bands if (about := _band_attributes(band, described, bands))},
-    }
+    return result_layers.attributes(
+        "fill_gaps",
+        "Gap-filled series",
+        method,
+        {"method": TITLES[method]} if method in TITLES else _model_attributes(),
+        parameters,
+        {band: about for band in bands if (about := _band_attributes(band, described, bands))},
+    )
 
 
 def _model_attributes() -> Json:
     card = cards.read(MODEL)
-    return {"method": f"{card.name} {card.version}", "model": card.name, "model_sha256": card.sha256}
+    return {"method": f"{card.name} {card.version}"} | result_layers.model_attributes(card)
 
 
 def _band_attributes(band: str, described: Mapping[str, dict[str, str]], bands: Sequence[str]) -> Json:

@@ -1,13 +1,12 @@
 """One continuous series out of MODIS and VIIRS: the target's bands on any date, with their uncertainty."""
 
-import json
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 
-from openeo_udf_fusion import __version__, cubes, provenance, sensors
+from openeo_udf_fusion import cubes, provenance, sensors
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.series import Observations
@@ -137,18 +136,14 @@ def _keep_observed(layers: Layers, bands: Sequence[str], values: cubes.Values, s
 
 
 def _attributes(card: cards.Card, parameters: Json, bands: Sequence[str]) -> Json:
-    """Return what a reader of the file must know, as CF attributes."""
-    return {
-        "Conventions": "CF-1.11",
-        "title": "Harmonised MODIS and VIIRS surface reflectance",
-        "source": f"{card.name} {card.version}, openeo_udf_fusion {__version__}",
-        "process": "harmonize_modis_viirs",
-        "package_version": __version__,
-        "model": card.name,
-        "model_sha256": card.sha256,
-        "parameters": json.dumps(parameters, default=list),
-        "band_attrs": {band: _band_attributes(band, str(parameters["target"]), bands) for band in bands},
-    }
+    return result_layers.attributes(
+        "harmonize_modis_viirs",
+        "Harmonised MODIS and VIIRS surface reflectance",
+        f"{card.name} {card.version}",
+        result_layers.model_attributes(card),
+        parameters,
+        {band: _band_attributes(band, str(parameters["target"]), bands) for band in bands},
+    )
 
 
 def _band_attributes(band: str, sensor: str, bands: Sequence[str]) -> Json:

@@ -1,5 +1,6 @@
 """From a prediction to the layers of a result: what the processes that predict series share."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -7,9 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from openeo_udf_fusion import cubes, provenance
+from openeo_udf_fusion import __version__, cubes, provenance
 from openeo_udf_fusion.errors import NoDataAvailable
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models.cards import Card
 from openeo_udf_fusion.models.series import Prediction
 from openeo_udf_fusion.parameters import check_choice, check_flag
 from openeo_udf_fusion.periods import Days
@@ -82,6 +84,41 @@ def refuse(found: Mapping[str, NDArray[np.float32]], refused: NDArray[np.bool_])
     """Take the values of layers away where they are refused."""
     for layer in found.values():
         np.copyto(layer, np.nan, where=refused)
+
+
+def attributes(
+    process: str, title: str, made_by: str, about: Json, parameters: Json, of_bands: Mapping[str, Json]
+) -> Json:
+    """Return what a reader of the file must know, as CF attributes.
+
+    Parameters
+    ----------
+    process, title : str
+        The process's id, and what its result is.
+    made_by : str
+        The method or the model, with its version.
+    about : dict
+        More of it, as `model_attributes` gives it.
+    parameters : dict
+        The process's own, as they were given.
+    of_bands : mapping of label to dict
+        Attributes of each band.
+    """
+    return {
+        "Conventions": "CF-1.11",
+        "title": title,
+        "source": f"{made_by}, openeo_udf_fusion {__version__}",
+        "process": process,
+        "package_version": __version__,
+        **about,
+        "parameters": json.dumps(parameters, default=list),
+        "band_attrs": dict(of_bands),
+    }
+
+
+def model_attributes(card: Card) -> Json:
+    """Return which weights made a result."""
+    return {"model": card.name, "model_sha256": card.sha256}
 
 
 def band_attributes(band: str, described: Mapping[str, str], bands: Sequence[str]) -> Json:
