@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from openeo_udf_fusion import cubes
-from openeo_udf_fusion.bench import s1s2_sample
-from openeo_udf_fusion.bench.machine import cpu_model
+from openeo_udf_fusion.bench import machine, s1s2_sample
+from openeo_udf_fusion.bench.machine import matmul_gflops
 from openeo_udf_fusion.bench.memory import peak_rss_mib
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
@@ -34,7 +34,6 @@ from openeo_udf_fusion.periods import Days
 from openeo_udf_fusion.processes import embed_sentinel1_sentinel2 as process
 
 ID = "embed_sentinel1_sentinel2"
-MATMUL_SIZE, MATMUL_TURNS = 2048, 5
 MEMORY_PERIOD = "P5D"
 TILE_PX = 64
 """So that the smaller of both areas has more tiles than are under way at once."""
@@ -97,9 +96,7 @@ def measure(sizes: Sizes, say: Say) -> Json:
 def circumstances(sizes: Sizes) -> Json:
     """Return what a reader needs to compare the numbers with others."""
     return {
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 2),
+        **machine.facts(),
         "torch": torch.__version__,
         "threads": sizes.threads,
         "repeats": sizes.repeats,
@@ -222,17 +219,6 @@ def flops_per_pixel_date(model: Embedder) -> float:
     finally:
         torch.set_num_threads(before)
     return float(counter.get_total_flops()) / (COUNTED_PX**2 * COUNTED_DAYS)
-
-
-def matmul_gflops() -> float:
-    """Return the median speed of square matrix products."""
-    factor = torch.rand(MATMUL_SIZE, MATMUL_SIZE)
-    speeds = []
-    for _ in range(MATMUL_TURNS):
-        start = time.perf_counter()
-        factor @ factor
-        speeds.append(2 * MATMUL_SIZE**3 / (time.perf_counter() - start) / 1e9)
-    return median(speeds)
 
 
 # --- memory

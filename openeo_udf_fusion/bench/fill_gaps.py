@@ -3,7 +3,6 @@
 The machine may be busy with other things, so the contestants take turns and the medians count.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,8 @@ import numpy as np
 import xarray as xr
 
 from openeo_udf_fusion import cubes
+from openeo_udf_fusion.bench import machine
 from openeo_udf_fusion.bench.harmonize_modis_viirs import extent, read, time_whittaker
-from openeo_udf_fusion.bench.machine import cpu_model
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.series import Observations
 from openeo_udf_fusion.processes import fill_gaps as process
@@ -99,9 +98,7 @@ def measure(sample: Path, sizes: Sizes, say: Say) -> Json:
 def circumstances(cube: xr.DataArray, sizes: Sizes) -> Json:
     """Return what a reader needs to compare the numbers with others."""
     return {
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 2),
+        **machine.facts(),
         "numpy": np.__version__,
         "threads": sizes.threads,
         "repeats": sizes.repeats,

@@ -10,11 +10,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from statistics import median
 
 import torch
 
-from openeo_udf_fusion.bench.machine import cpu_model
+from openeo_udf_fusion.bench.machine import cpu_model, matmul_gflops
 from openeo_udf_fusion.bench.memory import MIB, high_water
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import tamrf
@@ -22,7 +21,6 @@ from openeo_udf_fusion.models.series import Precision
 
 MARGIN_PX = 18
 """Beyond it a tile is the same as the whole image to 2e-7 (measured on random weights)."""
-MATMUL_SIZE, MATMUL_TURNS = 2048, 5
 Say = Callable[[str], None]
 
 
@@ -103,18 +101,6 @@ def generated(config: tamrf.Config, side: int, sizes: Sizes) -> dict[str, torch.
         "lr_days": torch.linspace(3, 360, sizes.landsat).long(),
         "query_days": torch.linspace(0, 364, sizes.queries).long(),
     }
-
-
-def matmul_gflops(dtype: Precision) -> float:
-    """The median speed of square matrix products."""
-    factor = torch.rand(MATMUL_SIZE, MATMUL_SIZE).to(getattr(torch, dtype))
-    factor @ factor
-    speeds = []
-    for _ in range(MATMUL_TURNS):
-        start = time.perf_counter()
-        factor @ factor
-        speeds.append(2 * MATMUL_SIZE**3 / (time.perf_counter() - start) / 1e9)
-    return median(speeds)
 
 
 def work(config: tamrf.Config, s2: int, landsat: int, queries: int) -> float:

@@ -24,7 +24,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from openeo_udf_fusion import cubes
-from openeo_udf_fusion.bench.machine import cpu_model
+from openeo_udf_fusion.bench import machine
 from openeo_udf_fusion.bench.memory import peak_rss_mib
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.collections import get_collection
@@ -113,9 +113,7 @@ def read(sample: Path) -> xr.DataArray:
 def circumstances(cube: xr.DataArray, sizes: Sizes) -> Json:
     """Return what a reader needs to compare the numbers with others."""
     return {
-        "cpu": cpu_model(),
-        "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 2),
+        **machine.facts(),
         "torch": torch.__version__,
         "threads": sizes.threads,
         "repeats": sizes.repeats,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from openeo_udf_fusion.bench import embed_sentinel1_sentinel2 as bench
-from openeo_udf_fusion.bench import s1s2_sample
+from openeo_udf_fusion.bench import machine, s1s2_sample
 from openeo_udf_fusion.local.collections import get_collection
 from openeo_udf_fusion.models import weights
 
@@ -27,7 +27,7 @@ def test_patch_by_patch_is_the_same_code(cube):
 
 
 def test_all_measures_of_speed_are_there_and_finite(monkeypatch):
-    monkeypatch.setattr(bench, "MATMUL_SIZE", 200)
+    monkeypatch.setattr(machine, "MATMUL_SIZE", 200)
     monkeypatch.setattr(bench, "COUNTED_PX", 8)
     said = []
     results = bench.measure(SIZES, said.append)

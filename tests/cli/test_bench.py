@@ -49,8 +49,9 @@ def test_the_table_has_a_row_for_each_filler(command):
 
 def test_the_embedding_is_measured_beside_patch_by_patch(command, monkeypatch):
     from openeo_udf_fusion.bench import embed_sentinel1_sentinel2 as bench
+    from openeo_udf_fusion.bench import machine
 
-    monkeypatch.setattr(bench, "MATMUL_SIZE", 200)
+    monkeypatch.setattr(machine, "MATMUL_SIZE", 200)
     monkeypatch.setattr(bench, "COUNTED_PX", 8)
     size = ("--size", 16, "--repeats", 1, "--threads", 1, "--skip-memory")
     done = command("bench", "embed_sentinel1_sentinel2", "--json", *size)
