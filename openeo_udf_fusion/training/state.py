@@ -28,11 +28,14 @@ class State(Generic[Network]):
     best_step: int = 0
     best: dict[str, Tensor] | None = None
 
-    def update(self, loss: Tensor, average: float) -> None:
-        """Go down the gradient of a loss, and let the running average follow; it hurries at first."""
+    def update(self, loss: Tensor, average: float, clip: float = 1.0) -> None:
+        """Go down the gradient of a loss, and let the running average follow; it hurries at first.
+
+        A gradient longer than `clip` is shortened to it.
+        """
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         self.optimizer.step()
         self.step += 1
         keep = min(average, self.step / (self.step + 10))
