@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -65,6 +66,8 @@ class Card:
         The same network with its calibration for onnxruntime, if it was exported.
     precisions
         Those in which a network that has the choice may run, as they were checked.
+    untrained
+        Bands by sensor that no training showed the network, so that what it says of them means nothing.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Card:
     skill: Json
     onnx: OnnxFile | None = None
     precisions: tuple[str, ...] = ("float32",)
+    untrained: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -139,6 +143,7 @@ def read(name: str, folder: Path = FOLDER) -> Card:
         skill=properties["fusion:skill"],
         onnx=_onnx_file(item.assets.get("onnx")),
         precisions=tuple(properties.get("fusion:precisions", ["float32"])),
+        untrained={sensor: tuple(bands) for sensor, bands in properties.get("fusion:untrained", {}).items()},
     )
 
 
