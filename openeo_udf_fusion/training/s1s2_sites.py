@@ -30,8 +30,8 @@ VALIDATION_DAYS = (30, 37)
 """Days of every cycle, counted from 1970-01-01, of which no Sentinel-2 frame is trained on."""
 STRIP_SHARE = 0.25
 """Of the columns, in the east, on which nothing is trained."""
-BUFFER_PX = 4
-"""Columns beside the strip of which nothing is used."""
+BUFFER_PX = 7
+"""Columns beside the strip of which nothing is used: as far as a code looks around its pixel."""
 
 
 @dataclass(frozen=True)
