@@ -20,7 +20,8 @@ from typing import Protocol
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import Argon2Error, InvalidHashError
 
-from openeo_udf_fusion.errors import AccountsUnreadable, InvalidParameter
+from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.local.server.errors import AccountsUnreadable
 
 logger = logging.getLogger(__name__)
 

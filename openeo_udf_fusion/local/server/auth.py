@@ -17,15 +17,11 @@ from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Request
 
-from openeo_udf_fusion.errors import (
-    InvalidAuthenticationScheme,
-    InvalidCredentials,
-    InvalidToken,
-    Unauthenticated,
-)
+from openeo_udf_fusion.errors import InvalidCredentials, Unauthenticated
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import logs
 from openeo_udf_fusion.local.server.accounts import Accounts, AccountsFile, OneAccount, matches
+from openeo_udf_fusion.local.server.errors import InvalidAuthenticationScheme, InvalidToken
 from openeo_udf_fusion.local.server.login_throttle import LoginThrottle
 from openeo_udf_fusion.local.server.settings import ANONYMOUS, Settings
 

@@ -24,16 +24,16 @@ from pydantic import (
 )
 from starlette.requests import ClientDisconnect
 
-from openeo_udf_fusion.errors import (
+from openeo_udf_fusion.errors import InvalidGraph
+from openeo_udf_fusion.jsontypes import Json, JsonValue
+from openeo_udf_fusion.local.graph_limits import GraphLimits, children, depth_exceeds
+from openeo_udf_fusion.local.server.errors import (
     InvalidContentType,
-    InvalidGraph,
     InvalidRequest,
     MissingProcessGraph,
     RequestTimeout,
     RequestTooLarge,
 )
-from openeo_udf_fusion.jsontypes import Json, JsonValue
-from openeo_udf_fusion.local.graph_limits import GraphLimits, children, depth_exceeds
 from openeo_udf_fusion.local.server.json_values import count_values
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.responses import describe_problem

@@ -13,9 +13,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openeo_udf_fusion.errors import ForbiddenOrigin, HeadersTooLarge, UrlTooLong
 from openeo_udf_fusion.local.server import hardening
 from openeo_udf_fusion.local.server.endpoints import methods_of
+from openeo_udf_fusion.local.server.errors import ForbiddenOrigin, HeadersTooLarge, UrlTooLong
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.responses import fusion_error_response, unexpected_error_response
 from openeo_udf_fusion.local.server.settings import is_loopback

@@ -3,7 +3,7 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import Scope
 
-from openeo_udf_fusion.errors import HeadersTooLarge, UrlTooLong
+from openeo_udf_fusion.local.server.errors import HeadersTooLarge, UrlTooLong
 from openeo_udf_fusion.local.server.limits import Limits
 
 _HEADERS = {

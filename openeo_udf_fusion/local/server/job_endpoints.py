@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from openeo_udf_fusion.errors import EmptyUpdate, InvalidRequest, ReadOnlyProperty
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import job_logs
 from openeo_udf_fusion.local.server.auth import Authenticator
 from openeo_udf_fusion.local.server.bodies import JobRequest, JobUpdate, reader
+from openeo_udf_fusion.local.server.errors import EmptyUpdate, InvalidRequest, ReadOnlyProperty
 from openeo_udf_fusion.local.server.jobs import EDITABLE, Job, JobStore
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.pages import Page, paginate

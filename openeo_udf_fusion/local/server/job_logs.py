@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from openeo_udf_fusion.errors import InvalidRequest
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.server.errors import InvalidRequest
 
 logger = logging.getLogger(__name__)
 

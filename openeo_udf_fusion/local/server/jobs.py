@@ -18,15 +18,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from openeo_udf_fusion.errors import (
-    JobLocked,
-    StorageFailed,
-    StorageQuotaExceeded,
-    TooManyRequests,
-    UnknownJob,
-)
+from openeo_udf_fusion.errors import StorageFailed
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import job_logs
+from openeo_udf_fusion.local.server.errors import JobLocked, StorageQuotaExceeded, TooManyRequests, UnknownJob
 from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.job_records import EDITABLE, Job, Status, load_jobs, packed, save_job
 from openeo_udf_fusion.local.server.limits import Limits

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from openeo_udf_fusion.errors import TooManyRequests
+from openeo_udf_fusion.local.server.errors import TooManyRequests
 
 PER_USER = 5
 """How many times as many failures a user name may have as an address: whoever tries from one place alone is

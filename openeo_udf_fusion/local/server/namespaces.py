@@ -18,9 +18,10 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import TypeAlias
 from urllib.parse import urljoin
 
-from openeo_udf_fusion.errors import ForbiddenNamespace, InvalidGraph, InvalidParameter, UnknownProcess
+from openeo_udf_fusion.errors import InvalidGraph, InvalidParameter, UnknownProcess
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.fetch import MAX_BYTES, TIMEOUT_S, parse_definition, read_limited
+from openeo_udf_fusion.local.server.errors import ForbiddenNamespace
 from openeo_udf_fusion.local.server.url_prefixes import WebUrl, parse_prefix, parse_url
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address

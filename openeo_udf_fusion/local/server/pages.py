@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 from fastapi import Request
 
-from openeo_udf_fusion.errors import InvalidRequest
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.local.server.errors import InvalidRequest
 
 
 class Page:

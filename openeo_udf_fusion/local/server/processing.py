@@ -15,17 +15,12 @@ from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from openeo_udf_fusion.errors import (
-    Cancelled,
-    FusionError,
-    InvalidGraph,
-    MissingProcessGraph,
-    TooManyRequests,
-)
+from openeo_udf_fusion.errors import Cancelled, FusionError, InvalidGraph
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.executor import LogEntry
 from openeo_udf_fusion.local.server.auth import Authenticator
 from openeo_udf_fusion.local.server.bodies import Process, ResultRequest, reader
+from openeo_udf_fusion.local.server.errors import MissingProcessGraph, TooManyRequests
 from openeo_udf_fusion.local.server.executors import Executor, Workspaces
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.quota import DiskQuota

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from openeo_udf_fusion.errors import StorageQuotaExceeded
+from openeo_udf_fusion.local.server.errors import StorageQuotaExceeded
 from openeo_udf_fusion.local.server.jobs import TILES, Job, JobStore
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from openeo_udf_fusion.errors import FusionError, TooManyRequests
+from openeo_udf_fusion.errors import FusionError
 from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.local.server.endpoints import methods_of
+from openeo_udf_fusion.local.server.errors import TooManyRequests
 from openeo_udf_fusion.local.server.logs import request_id
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 
-from openeo_udf_fusion.errors import InvalidRequest, JobNotFinished, JobNotStarted, UnknownFile
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server import stac
 from openeo_udf_fusion.local.server.auth import Authenticator
+from openeo_udf_fusion.local.server.errors import InvalidRequest, JobNotFinished, JobNotStarted, UnknownFile
 from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import RESULT_FILE, Job, JobStore
 from openeo_udf_fusion.local.server.responses import AsciiJsonResponse, error_object

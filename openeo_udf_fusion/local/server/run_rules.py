@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from openeo_udf_fusion.errors import AccountsUnreadable
+from openeo_udf_fusion.local.server.errors import AccountsUnreadable
 
 Over = Callable[[], str | None]
 """Says why a run has to end, or None."""

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from openeo_udf_fusion.errors import ExpiredLink, InvalidToken, StorageFailed
+from openeo_udf_fusion.errors import StorageFailed
+from openeo_udf_fusion.local.server.errors import ExpiredLink, InvalidToken
 from openeo_udf_fusion.local.server.storage import read_json, write_json
 
 logger = logging.getLogger(__name__)

@@ -13,10 +13,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from openeo_udf_fusion.errors import InvalidParameter, StorageQuotaExceeded, UnknownUserProcess
+from openeo_udf_fusion.errors import InvalidParameter, UnknownUserProcess
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.server.auth import Authenticator
 from openeo_udf_fusion.local.server.bodies import Process, reader
+from openeo_udf_fusion.local.server.errors import StorageQuotaExceeded
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.pages import Page, paginate
 from openeo_udf_fusion.local.server.quota import DiskQuota

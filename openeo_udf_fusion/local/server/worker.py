@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from openeo_udf_fusion.errors import Cancelled, ClusterUnavailable, FusionError, NoWorkers, UnknownJob
+from openeo_udf_fusion.errors import Cancelled, ClusterUnavailable, FusionError, NoWorkers
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.local.executor import LogEntry, Progress
 from openeo_udf_fusion.local.server import logs
+from openeo_udf_fusion.local.server.errors import UnknownJob
 from openeo_udf_fusion.local.server.executors import Executor, Workspaces
 from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import Job, JobStore

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from argon2 import Type, extract_parameters
 
-from openeo_udf_fusion.errors import AccountsUnreadable, InvalidParameter
+from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.local.server import accounts
 from openeo_udf_fusion.local.server.accounts import AccountsFile, OneAccount, matches, read_accounts
 from openeo_udf_fusion.local.server.accounts_file import put, remove, require_password
+from openeo_udf_fusion.local.server.errors import AccountsUnreadable
 
 from .conftest import PASSWORDS
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from openeo_udf_fusion.errors import InvalidRequest, StorageQuotaExceeded
 from openeo_udf_fusion.local.graph_limits import GraphLimits
 from openeo_udf_fusion.local.server import bodies, job_records
+from openeo_udf_fusion.local.server.errors import InvalidRequest, StorageQuotaExceeded
 from openeo_udf_fusion.local.server.jobs import JobStore
 from openeo_udf_fusion.local.server.json_values import count_values
 from openeo_udf_fusion.local.server.limits import Limits

@@ -8,16 +8,11 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from openeo_udf_fusion.cli.main import main
-from openeo_udf_fusion.errors import (
-    InvalidCredentials,
-    InvalidParameter,
-    InvalidToken,
-    TooManyRequests,
-    Unauthenticated,
-)
+from openeo_udf_fusion.errors import InvalidCredentials, InvalidParameter, Unauthenticated
 from openeo_udf_fusion.local.server import accounts, auth, logs, serving
 from openeo_udf_fusion.local.server.accounts_file import put, remove
 from openeo_udf_fusion.local.server.auth import TokenStore
+from openeo_udf_fusion.local.server.errors import InvalidToken, TooManyRequests
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.login_throttle import PER_USER, LoginThrottle
 from openeo_udf_fusion.local.server.settings import ANONYMOUS, Settings

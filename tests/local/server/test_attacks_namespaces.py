@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from openeo_udf_fusion.errors import ForbiddenNamespace, InvalidGraph, InvalidParameter, UnknownProcess
+from openeo_udf_fusion.errors import InvalidGraph, InvalidParameter, UnknownProcess
 from openeo_udf_fusion.local.server import namespaces
+from openeo_udf_fusion.local.server.errors import ForbiddenNamespace
 from openeo_udf_fusion.local.server.namespaces import NamespaceReader
 from tests.local.server.definitions import PROCESS, at, offered
 

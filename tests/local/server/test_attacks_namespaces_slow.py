@@ -6,8 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from openeo_udf_fusion.errors import ForbiddenNamespace, FusionError, UnknownProcess
+from openeo_udf_fusion.errors import FusionError, UnknownProcess
 from openeo_udf_fusion.local.server import namespaces
+from openeo_udf_fusion.local.server.errors import ForbiddenNamespace
 from openeo_udf_fusion.local.server.namespaces import NamespaceReader
 
 

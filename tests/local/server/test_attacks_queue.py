@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from openeo_udf_fusion.errors import AccountsUnreadable
 from openeo_udf_fusion.local.server.accounts_file import remove
+from openeo_udf_fusion.local.server.errors import AccountsUnreadable
 from openeo_udf_fusion.local.server.limits import Limits
 from openeo_udf_fusion.local.server.run_rules import RunRules
 from openeo_udf_fusion.local.server.turns import Turns

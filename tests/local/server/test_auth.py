@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from openeo_udf_fusion.errors import InvalidParameter, InvalidToken
+from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.local.server.auth import TokenStore
+from openeo_udf_fusion.local.server.errors import InvalidToken
 from openeo_udf_fusion.local.server.settings import Settings, check_address
 
 PROTECTED = [

@@ -3,8 +3,8 @@
 import pytest
 import requests
 
-from openeo_udf_fusion.errors import InvalidRequest
 from openeo_udf_fusion.local.server import job_logs
+from openeo_udf_fusion.local.server.errors import InvalidRequest
 from openeo_udf_fusion.local.server.job_logs import append, read
 
 

@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
-from openeo_udf_fusion.errors import StorageQuotaExceeded
 from openeo_udf_fusion.local.executor import Progress, RunResult
 from openeo_udf_fusion.local.server import quota as module
 from openeo_udf_fusion.local.server.app import create_app
+from openeo_udf_fusion.local.server.errors import StorageQuotaExceeded
 from openeo_udf_fusion.local.server.jobs import JobStore
 from openeo_udf_fusion.local.server.quota import CHECK_S, DiskQuota, size_of
 from openeo_udf_fusion.local.server.serving import running

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from openeo_udf_fusion.errors import UnknownJob
 from openeo_udf_fusion.local.server import trash
+from openeo_udf_fusion.local.server.errors import UnknownJob
 from openeo_udf_fusion.local.server.jobs import JobStore
 from openeo_udf_fusion.local.server.trash import Trash
 
