@@ -1,0 +1,118 @@
+"""Sentinel-2's bands of 20 m at 10 m, on its own dates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from openeo_udf_fusion import cubes, sensors
+from openeo_udf_fusion.cubes import SensorArrays, Values
+from openeo_udf_fusion.models.series import Precision
+from openeo_udf_fusion.parameters import check_choice
+from openeo_udf_fusion.processes import landsat_sentinel2 as shared
+from openeo_udf_fusion.processes.image_series import COARSE_GSD_M, labelled
+from openeo_udf_fusion.processes.landsat_scenes import OPTICAL, Scene, scene_of
+from openeo_udf_fusion.processes.layers import check_overlap
+
+NAME = "sharpen_sentinel2"
+SENSOR = OPTICAL
+
+
+def sharpen_sentinel2(
+    cube: xr.DataArray | xr.Dataset,
+    temporal_extent: Sequence[str] | None = None,
+    dates: str | Sequence[str] = "acquisition",
+    days_to_observation: bool = False,
+    precision: Precision = "float32",
+    model: str = shared.MODEL,
+    landsat_cell_offset_px: Sequence[int] = (0, 0),
+) -> xr.DataArray:
+    """Sharpen the bands of 20 m of Sentinel-2 to 10 m, by its bands of 10 m and its other dates.
+
+    Parameters
+    ----------
+    cube : DataArray or Dataset
+        As `fuse_landsat_sentinel2` takes it; at least one band of 20 m (`s2_B05`, `s2_B06`, `s2_B07`,
+        `s2_B8A`, `s2_B11`, `s2_B12`) on the grid of 10 m is needed. Values that were repeated 2 x 2 times to
+        get there are interpolated, others are taken as they are. Landsat helps if the cube has it.
+    temporal_extent : (start, end), optional
+        Left-closed. The network counts days from its start. Needed unless `dates` is a list; then the first
+        of the list is day 0.
+    dates : str or list of dates
+        "acquisition" (the dates on which Sentinel-2 has any value in the chunk: they may differ from tile to
+        tile where swaths end), or the dates themselves. At most 200.
+    days_to_observation : bool
+        Adds `days_to_own_observation` by Sentinel-2, and `days_to_observation` by either sensor.
+    precision : "float32" or "bfloat16"
+        Of the network; bfloat16 where the model's card says that it was checked.
+    model : str
+        Name of the card: of this package, or of the folder that OPENEO_UDF_FUSION_MODELS names.
+    landsat_cell_offset_px : (row, column)
+        The pixel of the cube, 0 to 2, at which a cell of Landsat's 30 m begins.
+
+    Returns
+    -------
+    DataArray
+        float32 (t, bands, y, x): `B02`..`B12` and `provenance` as `fuse_landsat_sentinel2` has it. Of the
+        bands of 10 m (`B02`, `B03`, `B04`, `B08`) what was seen clear on the day survives unchanged; the
+        bands of 20 m are the network's everywhere. Under clouds all bands are its estimate from other dates:
+        mask by `provenance` 0 to have what was seen alone.
+
+    Raises
+    ------
+    MissingBands, InvalidCube, InvalidParameter, NoDataAvailable, CorruptWeights, UnmetRequirement
+        Each says what was needed, what came and what to do.
+
+    Examples
+    --------
+    >>> sharp = sharpen_sentinel2(cube, ["2018-05-01", "2018-10-01"])  # doctest: +SKIP
+    >>> seen = sharp.where(sharp.sel(bands="provenance") == 0)  # doctest: +SKIP
+    """
+    bands = output_bands(days_to_observation, model)
+    check_choice("precision", precision, ("float32", "bfloat16"))
+    offset = shared.check_offset(landsat_cell_offset_px)
+    card, given = shared.card_of(model), labelled(cube)
+    coarse = [band for band in card.bands[SENSOR] if _gsd_m(band) == COARSE_GSD_M]
+    shared.require(given, NAME, SENSOR, coarse, "which it sharpens")
+    query = shared.query_at_acquisitions(dates, temporal_extent, given, SENSOR)
+    first_day = shared.day_zero(temporal_extent, dates, query)
+    check_overlap(given, query, card.support_days)
+
+    request = shared.Request(card, query, first_day, (SENSOR,), precision)
+    scene = scene_of(given, card, offset)
+    values = shared.fused(scene, request)
+    _keep_observed(values[SENSOR], scene, request)
+    layers = shared.layers_of(scene, request, values, days_to_observation)
+    result = shared.result_of(cube, scene, request, layers, bands)
+    parameters = {
+        "temporal_extent": temporal_extent,
+        "dates": dates,
+        "days_to_observation": days_to_observation,
+        "precision": precision,
+        "model": model,
+        "landsat_cell_offset_px": landsat_cell_offset_px,
+    }
+    result.attrs = shared.attributes(NAME, "Sentinel-2 at 10 m", request, parameters, bands)
+    return result
+
+
+def output_bands(days_to_observation: bool = False, model: str = shared.MODEL) -> list[str]:
+    """Return the labels of the result's bands, in order; raises InvalidParameter for an unknown choice."""
+    return shared.labels(shared.card_of(model), (SENSOR,), days_to_observation)
+
+
+def _gsd_m(band: str) -> float | None:
+    known = sensors.SENTINEL2.band(band)
+    return known.gsd_m if known else None
+
+
+def _keep_observed(values: Values, scene: Scene, request: shared.Request) -> None:
+    """Put what was seen clear in the bands of 10 m back in place."""
+    images = scene.images.get(SENSOR)
+    if images is None:
+        return
+    seen = SensorArrays(images.values, images.valid & images.clear[:, None], images.days)
+    found, there = cubes.on_days(seen, request.query_days)
+    for place, band in enumerate(request.card.bands[SENSOR]):
+        if _gsd_m(band) != COARSE_GSD_M:
+            np.copyto(values[:, place], found[:, place], where=there[:, place])
