@@ -77,7 +77,7 @@ def test_digital_numbers_are_refused(tmp_path):
 def test_training_sees_neither_the_strip_nor_the_days_held_out():
     site = made_up(days=240)
     part = training_part(site)
-    assert part.shape[1] == strip_start(24) - s1s2_sites.BUFFER_PX == 14
+    assert part.shape[1] == strip_start(24) - s1s2_sites.BUFFER_PX == 11
     days = part.observed["s2"].days
     assert not (is_test(days) | is_validation(days)).any()
     whole = site.observed["s2"].days
