@@ -1,11 +1,23 @@
 """A data folder of two tiny collections, and the command line run in this process."""
 
+import json
 from dataclasses import dataclass
 
 import pytest
 import rioxarray  # noqa: F401
 
 from openeo_udf_fusion.cli.main import main
+
+CUBE = "harmonize_modis_viirs_cube"
+EXTENT = ["2022-03-01", "2022-03-25"]
+PARAMETERS = [
+    "-p",
+    'data=["modis", "viirs"]',
+    "-p",
+    f"temporal_extent={json.dumps(EXTENT)}",
+    "-p",
+    "dates=P8D",
+]
 
 
 @dataclass(frozen=True)
@@ -39,3 +51,13 @@ def data(tmp_path_factory, make_cube):
             dataset = dataset.assign(viirs_QF2=dataset["viirs_QF1"] * 0, viirs_QF7=dataset["viirs_QF1"] * 0)
         dataset.to_netcdf(folder / f"{sensor}.nc")
     return folder
+
+
+@pytest.fixture
+def harmonize(command, data, tmp_path):
+    """`run harmonize_modis_viirs_cube` on both collections."""
+
+    def run(output, *more):
+        return command("run", CUBE, "--data", data, *PARAMETERS, *more, "-o", tmp_path / output)
+
+    return run
