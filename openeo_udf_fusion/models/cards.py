@@ -105,14 +105,23 @@ def folder_of(name: str) -> Path:
     InvalidParameter
         There is no such model in either; the message names those that there are.
     """
-    own = os.environ.get(FOLDER_VARIABLE)
-    folders = [*([Path(own)] if own else []), FOLDER]
+    folders = _folders()
     for folder in folders:
         if (folder / f"{name}.json").is_file():
             return folder
     known = "; ".join(f"known in {folder} are {names(folder)}" for folder in folders)
-    hint = "" if own else f"; {FOLDER_VARIABLE} may name a folder of more"
+    hint = "" if len(folders) > 1 else f"; {FOLDER_VARIABLE} may name a folder of more"
     raise InvalidParameter(f"there is no model {name!r}: {known}{hint}")
+
+
+def all_names() -> list[str]:
+    """Names of the models for which `folder_of` has a folder."""
+    return sorted({name for folder in _folders() for name in names(folder)})
+
+
+def _folders() -> list[Path]:
+    own = os.environ.get(FOLDER_VARIABLE)
+    return [*([Path(own)] if own else []), FOLDER]
 
 
 @lru_cache

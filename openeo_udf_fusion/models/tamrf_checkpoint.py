@@ -4,6 +4,8 @@ The published files are Lightning checkpoints (Zenodo, doi:10.5281/zenodo.174745
 """
 
 import re
+import struct
+import warnings
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
@@ -43,6 +45,14 @@ OURS = [
 """Their names to ours, one substitution after the other."""
 
 
+PUBLISHED = "a Lightning checkpoint of TAMRF-SITS as published (doi:10.5281/zenodo.17474541)"
+UNREADABLE = (
+    *(OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    *(ImportError, ArithmeticError, MemoryError, struct.error, UnpicklingError, zipfile.BadZipFile),
+)
+"""What a file that is damaged, or made to do damage, may raise while it is unpickled."""
+
+
 def read(file: Path) -> dict[str, Tensor]:
     """Tensors of a published checkpoint in float32, under the names of `models.tamrf.Tamrf`.
 
@@ -53,25 +63,43 @@ def read(file: Path) -> dict[str, Tensor]:
     InvalidWeights
         The file is no such checkpoint.
     """
-    needed = "a Lightning checkpoint of TAMRF-SITS as published (doi:10.5281/zenodo.17474541)"
+    if not file.is_file():
+        raise InvalidWeights(f"there is no file {file}; {PUBLISHED} is needed")
     try:
-        content = torch.load(file, weights_only=True, map_location="cpu")
-    except (
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InvalidWeights(f"{file.name} cannot be read as {needed}: {reason[0]}") from None
+        with warnings.catch_warnings(action="ignore"):  # advice to those who wrote the file
+            content = torch.load(file, weights_only=True, map_location="cpu")
+    except UNREADABLE as error:
+        raise InvalidWeights(
+            f"{file.name} ({file.stat().st_size} bytes) cannot be read as {PUBLISHED}: {reason(error)}"
+        ) from None
     state = content.get("state_dict") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InvalidWeights(f"{file.name} holds no dict of tensors 'state_dict'; {needed} is needed")
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise InvalidWeights(f"{file.name} holds no dict of tensors 'state_dict'; {PUBLISHED} is needed")
     named = {translated(name.replace(COMPILED, "")): value for name, value in state.items()}
-    return {name: value.float() for name, value in named.items() if name is not None}
+    tensors = {name: value.float() for name, value in named.items() if name is not None}
+    broken = sorted(name for name, value in tensors.items() if not value.isfinite().all())
+    if broken:
+        raise InvalidWeights(
+            f"{file.name} has numbers that are not finite, in {broken[0]!r}; fetch the file anew"
+        )
+    return tensors
+
+
+def reason(error: BaseException) -> str:
+    """Why a file could not be unpickled, and what to do; torch itself would advise to run its code."""
+    text = str(error)
+    code = re.search(r"GLOBAL (\S+)", text)
+    if code:
+        return (
+            f"it refers to {code[1]}, which is code, and none of it was run; where the file comes from a "
+            "source that you trust, write its tensors alone to another: "
+            "torch.save({'state_dict': torch.load(FILE, weights_only=False)['state_dict']}, OTHER)"
+        )
+    if "zip archive" in text:
+        return "its end is missing or damaged; fetch it anew"
+    return f"it is damaged, or was not written by torch.save ({type(error).__name__})"
 
 
 def translated(name: str) -> str | None:

@@ -28,6 +28,8 @@ RUNTIMES: dict[RuntimeName, tuple[str, ...]] = {
     "onnx": ("onnxruntime",),
 }
 """What may run a model, the preferred first, and what each needs; the extras have the same names."""
+PIXELWISE, FUSED = frozenset({"modis", "viirs"}), frozenset({"l8", "s2"})
+"""Of which sensors the models of `load` and of `load_fusion` are."""
 INSTALL_TORCH = "in a checkout of the project run: pip install '.[torch]'"
 INSTALL = "in a checkout of the project run: pip install '.[onnx]' (small), or '.[torch]' (CUDA, bfloat16)"
 
@@ -121,6 +123,7 @@ def _load(
     name: str, precision: Precision, device: str | None, runtime: RuntimeName | None, folder: Path
 ) -> Pixelwise:
     card = cards.read(name, folder)
+    _need_sensors(card, PIXELWISE)
     chosen = runtime or _chosen(card, folder)
     reason = lacking(chosen)
     if reason is not None:
@@ -273,6 +276,14 @@ def load_fusion(name: str = "tamrf", *, device: str | None = None, folder: Path 
     return fuser
 
 
+def _need_sensors(card: cards.Card, sensors: frozenset[str]) -> None:
+    """Refuse a model of another kind."""
+    if card.bands.keys() != sensors:
+        raise InvalidParameter(
+            f"the model {card.name} is of {sorted(card.bands)}; one of {sorted(sensors)} is needed here"
+        )
+
+
 def _need_torch(name: str) -> None:
     reason = lacking("torch")
     if reason is not None:
@@ -287,6 +298,7 @@ def _load_fusion(name: str, device: str | None, folder: Path) -> tuple["Fuser", 
     from openeo_udf_fusion.models.fuser import Fuser
 
     card = cards.read(name, folder)
+    _need_sensors(card, FUSED)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     model = tamrf.load(folder / card.weights_file)
     runtime = Runtime("torch", torch.__version__, place, "float32")

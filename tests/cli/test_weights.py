@@ -105,3 +105,13 @@ def test_an_export_says_size_and_difference(command, copied, tmp_path, monkeypat
     assert 0 < about["largest_difference"] < 1e-4
     assert (tmp_path / "out" / "satfusenet.onnx").read_bytes() == content
     assert command("weights", "verify", "--folder", tmp_path / "out").status == 0
+
+
+def test_what_has_no_onnx_graph_is_not_exported(command, copied, tmp_path):
+    for suffix in ("json", "safetensors"):
+        shutil.copy(cards.FOLDER / f"s1s2_embedding.{suffix}", copied)
+    (copied / "satfusenet.json").unlink()
+    assert command("weights", "export-onnx", "--folder", copied, "--out", tmp_path).status == 0
+    assert not list(tmp_path.glob("*.onnx"))
+    done = command("weights", "export-onnx", "s1s2_embedding", "--folder", copied, "--out", tmp_path)
+    assert (done.status, "is needed here" in done.stderr) == (1, True)

@@ -1,5 +1,7 @@
 import hashlib
+import re
 import shutil
+import tomllib
 
 import pytest
 
@@ -53,3 +55,10 @@ def test_the_card_promises_the_shipped_bytes():
     content = (cards.FOLDER / card.weights_file).read_bytes()
     assert hashlib.sha256(content).hexdigest() == card.sha256
     assert len(content) < 2_000_000
+
+
+def test_the_extras_that_errors_name_are_there(repository):
+    extras = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = set(re.findall(r"'\.\[(\w+)\]'", weights.INSTALL + weights.INSTALL_TORCH))
+    assert named == {"torch", "onnx"}
+    assert named <= extras.keys()
