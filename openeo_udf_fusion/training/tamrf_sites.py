@@ -48,7 +48,9 @@ VALIDATION: Mapping[str, tuple[Interval, ...]] = MappingProxyType(
         ROMANIA: (("2017-04-01", "2017-06-10"), ("2018-09-15", "2018-10-10"), ("2020-06-20", "2020-07-11")),
     }
 )
-"""Of each site, first and last day of what chooses weights and is never a target of training."""
+"""Of each site, first and last day of what chooses the weights; training sees none of it."""
+CYCLE_DAYS, VALIDATION_OF_CYCLE = 90, 20
+"""Of other sites, the first days of each cycle counted from 1970-01-01."""
 MOST_REFLECTANCE = 2.0
 NO_TEMPERATURE = 149.0
 """What the Belgian temperature is where there is none: the offset of the product."""
@@ -83,6 +85,14 @@ class Site:
         sensor, seen = next(iter(self.observed.items()))
         y, x = (size * scale_of(sensor) for size in seen.values.shape[2:])
         return y, x
+
+    def days(self, sensor: str) -> NDArray[np.int32]:
+        """Of a sensor's images, since 1970-01-01; none of a sensor that is missing."""
+        return self.observed[sensor].days if sensor in self.observed else np.empty(0, np.int32)
+
+    def between(self, first_day: int, last_day: int) -> "Site":
+        """With the dates of a period only, both days included."""
+        return self.on({s: (o.days >= first_day) & (o.days <= last_day) for s, o in self.observed.items()})
 
     def crop(self, top: int, left: int, size: int) -> "Site":
         """A square of it; all in pixels of 10 m and multiples of 3."""
@@ -130,7 +140,10 @@ def is_held_out(site: Site, sensor: str) -> Mask:
 
 def is_validation(site: Site, sensor: str) -> Mask:
     """Dates (t,) of a sensor that choose the weights."""
-    return within(site.observed[sensor].days, VALIDATION.get(site.name, ()))
+    days = site.observed[sensor].days
+    if site.name in VALIDATION:
+        return within(days, VALIDATION[site.name])
+    return np.asarray(days % CYCLE_DAYS < VALIDATION_OF_CYCLE)
 
 
 def training_part(site: Site) -> Site:
