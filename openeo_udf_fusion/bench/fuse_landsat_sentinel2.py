@@ -54,9 +54,9 @@ def measure(sizes: Sizes, say: Say) -> Json:
     Returns
     -------
     dict
-        `seconds`, `peak_rss_mib`, `gflops` (nominal work on the pixels that went in, by the second) and
-        `matmul_gflops` (matrix products of the same precision on the same threads, before and after), their
-        ratio `of_peak`, and the circumstances.
+        `seconds`, `cpu_seconds` (of all cores together), `peak_rss_mib`, `gflops` (nominal work on the pixels
+        that went in, by the second) and `matmul_gflops` (matrix products of the same precision on the same
+        threads, before and after), their ratio `of_peak`, and the circumstances.
     """
     say(f"{sizes.s2} Sentinel-2 and {sizes.landsat} Landsat dates of {sizes.size} x {sizes.size} px ...")
     command = [sys.executable, "-m", __name__, json.dumps(asdict(sizes))]
@@ -77,13 +77,14 @@ def measure_here(sizes: Sizes) -> Json:
     side = sizes.size + 2 * MARGIN_PX
     scene = generated(config, side, sizes)
     before = matmul_gflops(sizes.dtype)
-    start = time.perf_counter()
+    start, start_cpu = time.perf_counter(), time.process_time()
     tamrf.predict(model, **scene, precision=sizes.dtype)
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
     peak = (before + matmul_gflops(sizes.dtype)) / 2
     gflops = work(config, sizes.s2, sizes.landsat, sizes.queries) * side**2 / seconds / 1e9
     return {
         "seconds": round(seconds, 2),
+        "cpu_seconds": round(cpu_seconds, 2),
         "peak_rss_mib": round(high_water(psutil.Process()) / MIB, 1),
         "gflops": round(gflops, 1),
         "matmul_gflops": round(peak, 1),

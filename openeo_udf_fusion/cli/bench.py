@@ -30,8 +30,11 @@ ROWS: Mapping[str, str] = {
     "pixel_dates_per_s": "pixel-dates/s",
     "patchwise_pixel_dates_per_s": "pixel-dates/s, patch by patch",
     "times_patchwise": "times the speed of patch by patch",
+    "seconds": "s",
+    "cpu_seconds": "seconds of a core",
     "gflops": "billions of floating-point operations/s in the network",
     "matmul_gflops": "the same in matrix products",
+    "of_peak": "the one over the other",
     "tiles_per_s": "tiles/s, {} worker(s) of one thread",
     "efficiency": "tiles/s of two workers over twice those of one",
     "worker_peak_rss_mib": "peak memory in MiB of the largest of {} worker(s)",
@@ -41,6 +44,13 @@ ROWS: Mapping[str, str] = {
     "client_peak_rss_mib": "peak memory in MiB of the client",
 }
 """Where a result is one number for each method or number of workers, {} is which."""
+SIZES: Mapping[str, int] = {
+    "harmonize_modis_viirs": 64,
+    "fill_gaps": 64,
+    "embed_sentinel1_sentinel2": 64,
+    "fuse_landsat_sentinel2": 165,
+}
+"""Side of the cube in pixels, where none is asked for."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,12 +58,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("bench", help="measure speed and memory of a process", description=__doc__)
     parser.add_argument(
         "process",
-        choices=["harmonize_modis_viirs", "fill_gaps", "embed_sentinel1_sentinel2", "scale_out"],
+        choices=[*SIZES, "scale_out"],
         help="which process; scale_out runs tiles on one and two dask workers",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument(
-        "--size", type=_positive, default=64, metavar="PX", help="side of the cube; default: 64"
+        "--size",
+        type=_positive,
+        metavar="PX",
+        help="side of the cube; default: 64, of fuse_landsat_sentinel2 165",
     )
     parser.add_argument("--threads", type=_positive, default=2, help="cores that may be used; default: 2")
     parser.add_argument("--repeats", type=_positive, default=3, help="turns of each contestant; default: 3")
@@ -82,16 +95,38 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="scale_out: side of the part of the scene that is run for real; default: 640",
     )
     parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16"],
+        default="float32",
+        help="fuse_landsat_sentinel2: precision of encoders and attention; default: float32",
+    )
+    for option, what, number in (
+        ("--s2", "dates of Sentinel-2", 40),
+        ("--landsat", "dates of Landsat", 25),
+        ("--queries", "queried days", 24),
+    ):
+        parser.add_argument(
+            option,
+            type=_positive,
+            default=number,
+            metavar="N",
+            help=f"fuse_landsat_sentinel2: {what}; default: {number}",
+        )
+    parser.add_argument(
         "--skip-memory", action="store_true", help="measure speed alone, as fill_gaps always does"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure a process on a generated year of both sensors."""
-    if args.process == "scale_out":
-        return _print(_scale_out(args), args)
-    if args.process == "embed_sentinel1_sentinel2":
-        return _print(_embed_sentinel1_sentinel2(args), args)
+    args.size = args.size or SIZES.get(args.process)
+    generated = {
+        "scale_out": _scale_out,
+        "embed_sentinel1_sentinel2": _embed_sentinel1_sentinel2,
+        "fuse_landsat_sentinel2": _fuse_landsat_sentinel2,
+    }
+    if args.process in generated:
+        return _print(generated[args.process](args), args)
     from openeo_udf_fusion.demo.sample import write_sample
 
     with TemporaryDirectory(prefix="openeo_udf_fusion_sample_") as folder:
@@ -119,6 +154,13 @@ def _embed_sentinel1_sentinel2(args: argparse.Namespace) -> Json:
 
     area_px = None if args.skip_memory else args.area
     sizes = bench.Sizes(args.size, args.threads, args.repeats, area_px=area_px)
+    return bench.measure(sizes, _say)
+
+
+def _fuse_landsat_sentinel2(args: argparse.Namespace) -> Json:
+    from openeo_udf_fusion.bench import fuse_landsat_sentinel2 as bench
+
+    sizes = bench.Sizes(args.size, args.s2, args.landsat, args.queries, args.dtype, args.threads)
     return bench.measure(sizes, _say)
 
 

@@ -59,3 +59,20 @@ def test_the_embedding_is_measured_beside_patch_by_patch(command, monkeypatch):
     assert done.status == 0
     assert results["times_patchwise"] > 1
     assert {"pixel_dates_per_s", "patchwise_pixel_dates_per_s", "gflops", "matmul_gflops"} <= set(results)
+
+
+def test_the_fusion_of_landsat_and_sentinel2_is_one_json_object(command):
+    size = ["--size", 6, "--s2", 2, "--landsat", 2, "--queries", 2, "--threads", 1, "--dtype", "bfloat16"]
+    done = command("bench", "fuse_landsat_sentinel2", "--json", *size)
+    assert done.status == 0
+    found = json.loads(done.stdout)
+    assert {"seconds", "cpu_seconds", "peak_rss_mib", "gflops", "matmul_gflops"} <= found.keys()
+    about = found["circumstances"]
+    assert [about[name] for name in ("size", "s2", "landsat", "queries", "dtype")] == [6, 2, 2, 2, "bfloat16"]
+
+
+def test_the_fusion_of_landsat_and_sentinel2_is_a_table(command):
+    size = ["--size", 6, "--s2", 1, "--landsat", 1, "--queries", 1, "--threads", 1]
+    done = command("bench", "fuse_landsat_sentinel2", *size)
+    assert "in matrix products" in done.stdout
+    assert "dtype: float32" in done.stdout
