@@ -5,6 +5,8 @@ import math
 import re
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<prefix>[kKMGT]?)(?P<unit>i?B|)", re.ASCII)
+MOST_DAYS = 365_000
+"""Dates so far from today still have a year that datetime knows."""
 _POWERS = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -38,13 +40,16 @@ def seconds(text: str) -> float | None:
 
 
 def days(text: str) -> float | None:
-    """A number of days above 0; `none`: for ever.
+    """A number of days above 0, a thousand years at most; `none`: for ever.
 
     Raises
     ------
     argparse.ArgumentTypeError
     """
-    return _number(text, "days")
+    number = _number(text, "days")
+    if number is not None and number > MOST_DAYS:
+        raise argparse.ArgumentTypeError(f"must be {MOST_DAYS} days at most, or none for ever, got {text!r}")
+    return number
 
 
 def _number(text: str, unit: str) -> float | None:

@@ -72,8 +72,8 @@ class Retention:
         while True:
             try:
                 self.sweep()
-            except Exception:
-                # The boundary of the thread: a job that cannot be removed today may be tomorrow.
+            except OSError:
+                # Forgetting a job only touches memory and files: what cannot be removed today may be tomorrow.
                 logger.exception("old jobs could not be removed")
             if self._stopping.wait(SWEEP_S):
                 return

@@ -123,6 +123,13 @@ def test_times_are_above_nothing():
             days(text)
 
 
+def test_days_beyond_all_calendars_are_refused():
+    assert days("365000") == 365_000
+    for text in ("365001", "1e300"):
+        with pytest.raises(argparse.ArgumentTypeError, match="none for ever"):
+            days(text)
+
+
 def test_the_command_passes_everything_on(data, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(

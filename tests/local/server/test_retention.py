@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from openeo_udf_fusion.cli.quantities import MOST_DAYS
 from openeo_udf_fusion.local.server.job_logs import timestamp
 from openeo_udf_fusion.local.server.jobs import JobStore
 from openeo_udf_fusion.local.server.retention import Retention
@@ -99,3 +100,27 @@ def test_a_job_is_kept_from_its_last_change_on(jobs, monkeypatch):
     retention = Retention(jobs, 3 * DAY, lambda: ended + 3 * DAY + 60)
     assert finished not in retention.sweep()
     assert retention.removal_of(jobs.get(finished)) == pytest.approx(ended + 3 * DAY + 3600, abs=0.01)
+
+
+def test_what_cannot_be_removed_now_is_tried_again(jobs, monkeypatch, caplog):
+    tries = []
+
+    def expire(_before):
+        tries.append(True)
+        if len(tries) == 1:
+            raise OSError(30, "Read-only file system")
+        return []
+
+    monkeypatch.setattr("openeo_udf_fusion.local.server.retention.SWEEP_S", 0.01)
+    monkeypatch.setattr(jobs, "expire", expire)
+    retention = Retention(jobs, DAY)
+    retention.start()
+    until(lambda: len(tries) > 1)
+    retention.stop()
+    assert "old jobs could not be removed" in caplog.text
+
+
+def test_the_longest_keeping_still_has_a_date(jobs):
+    keep_s = MOST_DAYS * DAY
+    assert Retention(jobs, keep_s).sweep() == []
+    assert Retention(jobs, keep_s).removal_of(jobs.list()[0]) > time.time()
