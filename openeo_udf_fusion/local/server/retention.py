@@ -73,7 +73,7 @@ class Retention:
             try:
                 self.sweep()
             except OSError:
-                # Forgetting a job only touches memory and files: what cannot be removed today may be tomorrow.
+                # Memory and files are all it touches: what cannot be removed today may be tomorrow.
                 logger.exception("old jobs could not be removed")
             if self._stopping.wait(SWEEP_S):
                 return
