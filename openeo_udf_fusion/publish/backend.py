@@ -16,7 +16,8 @@ from openeo_udf_fusion.jsontypes import Json, JsonValue
 
 PASSWORD_VARIABLE = "OPENEO_UDF_FUSION_PASSWORD"
 Method = Literal["basic", "oidc", "none"]
-_DENIED = (401, 403)
+_NOBODY = 401
+_DENIED = (_NOBODY, 403)
 _LOG_IN = "log in with --auth basic --user NAME, or --auth oidc"
 
 
@@ -83,7 +84,7 @@ class Backend:
         try:
             with redirect_stdout(sys.stderr), explained(f"the login at {self.url} failed"):
                 authenticate()
-        except BackendFailed as error:
+        except (BackendFailed, Unauthenticated) as error:
             cause = error.__cause__
             if isinstance(cause, OpenEoApiPlainError) and cause.http_status_code in _DENIED:
                 raise InvalidCredentials(f"{self.url} refuses the {method} login: {cause}") from error
@@ -151,12 +152,13 @@ def connect(url: str) -> Backend:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Raise BackendFailed for whatever goes wrong between the client and a backend."""
+    """Raise for whatever goes wrong between the client and a backend: BackendFailed, or Unauthenticated."""
     try:
         yield
     except OpenEoApiError as error:
         hint = f"; {_LOG_IN}" if error.http_status_code in _DENIED else ""
-        raise BackendFailed(f"{what}: {error}{hint}") from error
+        kind = Unauthenticated if error.http_status_code == _NOBODY else BackendFailed
+        raise kind(f"{what}: {error}{hint}") from error
     # requests' errors are OSErrors; what is no JSON, or another JSON than the API's, ends in the last four
     except (OpenEoClientException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackendFailed(f"{what}: {error}") from error

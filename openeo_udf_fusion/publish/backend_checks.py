@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from openeo_udf_fusion.errors import BackendFailed
+from openeo_udf_fusion.errors import BackendFailed, Unauthenticated
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.publish.backend import Backend
 from openeo_udf_fusion.publish.findings import Finding
@@ -41,7 +41,7 @@ def objections(backend: Backend, processes: Iterable[Json]) -> list[Finding]:
     for process in processes:
         try:
             found = backend.objections(process)
-        except BackendFailed as error:
+        except (BackendFailed, Unauthenticated) as error:
             return [*findings, Finding("error", "backend-validation", str(error), process["id"])]
         if found is None:
             return [Finding("note", "backend-validation", f"{backend.url} offers no POST /validation")]

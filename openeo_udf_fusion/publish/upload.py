@@ -1,6 +1,7 @@
 """Put processes on a backend: which, what stops it, what is told, and leaving alone what is not ours."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -71,11 +72,14 @@ def survey(backend: Backend, processes: Mapping[str, Json]) -> Survey:
     Raises
     ------
     BackendFailed
+    Unauthenticated
+        Nobody is logged in, and the backend wants that.
     """
     lacking = backend_checks.missing_parts(backend, processes.values())
     obstacles = errors(lacking)
     if obstacles:
         return Survey(obstacles, [])
+    _check_login(backend, processes)
     warnings = [finding.message for finding in lacking]
     objections = errors(backend_checks.objections(backend, processes.values()))
     warnings += [f"the backend's validation objects: {finding}" for finding in objections]
@@ -86,6 +90,13 @@ def survey(backend: Backend, processes: Mapping[str, Json]) -> Survey:
             "'backend' or 'user'"
         )
     return Survey([], warnings)
+
+
+def _check_login(backend: Backend, processes: Mapping[str, Json]) -> None:
+    """Raise Unauthenticated where nobody is logged in: once, since every process would meet it."""
+    with suppress(BackendFailed):  # what is wrong with one process is its outcome
+        for process_id in list(processes)[:1]:
+            backend.stored(process_id)
 
 
 @dataclass(frozen=True)

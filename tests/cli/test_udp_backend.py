@@ -150,6 +150,15 @@ def test_logins_that_fail(command, account, monkeypatch):
     assert PASSWORD_VARIABLE in command("udp", "publish", *account).stderr
 
 
+def test_a_login_that_is_missing_is_told_once(command, account, connection):
+    done = command("udp", "publish", *account[:2], "--auth", "none")
+    assert (done.status, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.count("AuthenticationRequired") == 1
+    assert "--auth basic --user NAME" in done.stderr
+    assert connection.list_user_defined_processes() == []
+
+
 def test_a_password_is_asked_for_on_a_terminal(command, account, monkeypatch):
     monkeypatch.delenv(PASSWORD_VARIABLE)
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)

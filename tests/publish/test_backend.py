@@ -18,7 +18,7 @@ def _no_credentials_of_this_machine(monkeypatch, tmp_path):
 
 def test_basic_with_the_password_of_the_environment(guarded_server):
     backend = connect(guarded_server)
-    with pytest.raises(BackendFailed, match=r"AuthenticationRequired.*--auth"):
+    with pytest.raises(Unauthenticated, match=r"AuthenticationRequired.*--auth"):
         backend.stored("fill_gaps")
     backend.log_in(Login(user=USER))
     assert backend.stored("fill_gaps") is None
