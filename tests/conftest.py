@@ -97,3 +97,20 @@ def make_cube() -> Callable[..., xr.DataArray]:
         return xr.DataArray(stacked, dims=("t", "bands", "y", "x"), coords=coords)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def random_fusions(tmp_path_factory) -> Path:
+    """A folder with the networks of `tests.landsat_sentinel2_cube`: small, of random weights."""
+    from tests.landsat_sentinel2_cube import write_models
+
+    folder = tmp_path_factory.mktemp("models")
+    write_models(folder)
+    return folder
+
+
+@pytest.fixture
+def random_fusion(random_fusions, monkeypatch) -> Path:
+    """Let processes find those networks first: "tamrf", which wants clouds masked, and "raw"."""
+    monkeypatch.setenv("OPENEO_UDF_FUSION_MODELS", str(random_fusions))
+    return random_fusions

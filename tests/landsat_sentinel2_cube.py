@@ -77,7 +77,9 @@ def cube_of(
         ("l8", 16, LANDSAT, "QA_PIXEL", (CLEAR_QA, CLOUD_QA)),
         ("s2", 10, SENTINEL2, "SCL", (CLEAR_SCL, CLOUD_SCL)),
     ):
-        dates = np.arange(start + np.timedelta64(0 if sensor == "s2" else 4, "D"), end, np.timedelta64(step, "D"))
+        dates = np.arange(
+            start + np.timedelta64(0 if sensor == "s2" else 4, "D"), end, np.timedelta64(step, "D")
+        )
         season = 1 + 0.3 * np.sin(np.arange(len(dates)) * step / 25)
         level = np.linspace(0.05, 0.35, len(bands))
         values = level[None, :, None, None] * season[:, None, None, None] * field
