@@ -34,9 +34,7 @@ from openeo_udf_fusion.periods import Days
 from openeo_udf_fusion.processes import embed_sentinel1_sentinel2 as process
 
 ID = "embed_sentinel1_sentinel2"
-MEMORY_PERIOD = "P5D"
-TILE_PX = 64
-"""So that the smaller of both areas has more tiles than are under way at once."""
+MEMORY_PERIOD = "P15D"
 COUNTED_PX, COUNTED_DAYS = 48, 30
 Say = Callable[[str], None]
 
@@ -103,7 +101,7 @@ def circumstances(sizes: Sizes) -> Json:
         "size_px": sizes.size_px,
         "frames": {s: -(-s1s2_sample.DAYS // days) for s, days in s1s2_sample.REVISIT_DAYS.items()},
         "patches_at_a_time": sizes.patches,
-        "memory": f"run {ID}_cube --tile-px {TILE_PX}, dates {MEMORY_PERIOD}, {sizes.area_px} px a side",
+        "memory": f"run {ID}_cube, dates {MEMORY_PERIOD}, {sizes.area_px} px a side",
     }
 
 
@@ -234,7 +232,7 @@ def measure_memory(side_px: int, threads: int, say: Say) -> float:
         command = [sys.executable, "-m", "openeo_udf_fusion.cli.main", "run", f"{ID}_cube", "--data", folder]
         start = time.perf_counter()
         peak = peak_rss_mib(
-            [*command, *pairs, "--tile-px", str(TILE_PX), "-o", str(Path(folder, "out.nc"))],
+            [*command, *pairs, "-o", str(Path(folder, "out.nc"))],
             {**os.environ, "OMP_NUM_THREADS": str(threads)},
         )
         say(f"{side_px} x {side_px} px: {peak:.0f} MiB, {time.perf_counter() - start:.0f} s")

@@ -14,8 +14,8 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 TILE_PX = 256
 """Side of a tile where nothing asks for another one."""
-TILE_BYTES = 64 * 2**20
-"""Memory for the input of one tile; what is computed from it comes on top."""
+TILE_BYTES = 16 * 2**20
+"""Memory for the input of one tile; what is computed from it comes on top, many times that for a network."""
 MINIMAL_TILE_PX = 32
 
 

@@ -49,10 +49,12 @@ def test_both_stages_then_an_evaluation_into_the_card(command, site, tmp_path):
     )
     done = command(*scored, "--json")
     assert done.status == 0, done.stderr
-    assert len(json.loads(done.stdout)["reconstruction"]) == 12
-    refused = command(*scored, "--markdown")
+    assert len(json.loads(done.stdout)["reconstruction"]) == 16
+    table = command(*scored, "--markdown")
+    assert table.stdout.startswith("| fused code over |")
+    refused = command(*scored, "--report", tmp_path / "page.html")
     assert refused.status == 1
-    assert "no --report or --markdown" in refused.stderr
+    assert "no --report" in refused.stderr
 
 
 def test_stage_2_needs_stage_1(command, site, tmp_path):
