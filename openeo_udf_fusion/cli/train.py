@@ -1,13 +1,13 @@
 """`openeo-udf-fusion train`: train a model, make the pairs it learns from, or collect real ones."""
 
 import argparse
-import getpass
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.cli import passwords
+from openeo_udf_fusion.errors import FusionError, InvalidParameter
 
 if TYPE_CHECKING:
     import openeo
@@ -25,7 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "train", help="train a model, make training pairs, or collect real ones", description=__doc__
     )
-    from openeo_udf_fusion.cli import train_s1s2  # which takes its options' types from here
+    from openeo_udf_fusion.cli import train_s1s2, train_tamrf  # which take their options' types from here
 
     things = parser.add_subparsers(dest="thing", required=True, metavar="WHAT")
     _add_satfusenet(things)
@@ -33,6 +33,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_pairs(things)
     _add_collect(things)
     train_s1s2.add(things)
+    train_tamrf.add(things)
 
 
 def _add_satfusenet(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -146,10 +147,7 @@ def _add_collect(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     parser.add_argument("--chunk", type=_positive, default=50, help="points to a job; default: 50")
     parser.add_argument("--parallel", type=_positive, default=2, help="jobs at a time; default: 2")
-    parser.add_argument(
-        "--user", help="log in with user and password; default: OIDC where the backend has it"
-    )
-    parser.add_argument("--password", help="asked for when it is not given")
+    add_login(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object about the data set")
 
 
@@ -188,8 +186,10 @@ def collect_pairs(args: argparse.Namespace) -> int:
 
     try:
         connection = openeo.connect(args.backend)
-        log_in(connection, args.user, args.password)
+        log_in(connection, args.backend, args.user)
         plan = _plan(connection, args)
+    except FusionError:
+        raise
     except (openeo.BaseOpenEoException, OSError) as error:
         raise InvalidParameter(f"backend {args.backend}: {error}") from error
     with tqdm(unit="job", disable=None) as bar:
@@ -208,12 +208,29 @@ def collect_pairs(args: argparse.Namespace) -> int:
     return _report(args, collected.store, extra) or int(bool(collected.failed))
 
 
-def log_in(connection: "openeo.Connection", user: str | None, password: str | None) -> None:
-    """Authenticate: with user and password if given, else by OIDC where the backend offers it."""
-    if user is not None:
-        connection.authenticate_basic(user, password or getpass.getpass(f"password of {user}: "))
-    elif any(provider["type"] == "oidc" for provider in connection.list_auth_providers()):
-        connection.authenticate_oidc()
+def add_login(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `log_in`."""
+    parser.add_argument(
+        "--user",
+        help="log in with user and password, which comes from the environment variable "
+        f"{passwords.PASSWORD_VARIABLE} or is asked for; default: OpenID Connect where the backend has it",
+    )
+    parser.add_argument("--password", action=passwords.Gone, instead=", or be asked for it in a terminal")
+
+
+def log_in(connection: "openeo.Connection", url: str, user: str | None) -> None:
+    """Authenticate: with user and password if a user is given, else by OIDC where the backend offers it.
+
+    Raises
+    ------
+    InvalidParameter, InvalidCredentials, Unauthenticated
+        There is no password, or the backend does not take it.
+    """
+    from openeo_udf_fusion.publish.backend import Backend, Login
+
+    if user is None and all(provider["type"] != "oidc" for provider in connection.list_auth_providers()):
+        return
+    Backend(connection, url).log_in(Login(user=user, ask=passwords.asker()))
 
 
 def _plan(connection: "openeo.Connection", args: argparse.Namespace) -> "Plan":
