@@ -6,6 +6,7 @@ import xarray as xr
 
 from openeo_udf_fusion import cubes
 from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.models.series import Precision
 from openeo_udf_fusion.parameters import check_choice
 from openeo_udf_fusion.processes import landsat_sentinel2 as shared
@@ -83,7 +84,8 @@ def fuse_landsat_sentinel2(
 
     request = shared.Request(card, query, first_day, _ordered(sensors), precision)
     scene = scene_of(given, card, offset)
-    layers = shared.layers_of(scene, request, shared.fused(scene, request), days_to_observation)
+    values = shared.fused(weights.load_fusion(model), scene, request)
+    layers = shared.layers_of(scene, request, values, days_to_observation)
     result = shared.result_of(cube, scene, request, layers, bands)
     parameters = {
         "temporal_extent": temporal_extent,

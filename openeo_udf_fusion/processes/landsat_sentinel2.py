@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ from openeo_udf_fusion import cubes, provenance
 from openeo_udf_fusion.cubes import DayNumbers, Values
 from openeo_udf_fusion.errors import InvalidParameter, MissingBands
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models import cards, weights
+from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.models.series import Precision
 from openeo_udf_fusion.parameters import check_flag
 from openeo_udf_fusion.periods import Days, output_dates, parse_extent, period_dates
@@ -27,6 +27,9 @@ from openeo_udf_fusion.processes.landsat_scenes import (
     traced,
 )
 from openeo_udf_fusion.processes.layers import Layers
+
+if TYPE_CHECKING:
+    from openeo_udf_fusion.models.fuser import Fuser
 
 MODEL = "tamrf"
 TITLES: Mapping[str, str] = {LANDSAT: "Landsat", OPTICAL: "Sentinel-2"}
@@ -199,7 +202,7 @@ def named(sensor: str, name: str, sensors: Sequence[str]) -> str:
 # --- what comes out
 
 
-def fused(scene: Scene, request: Request) -> dict[str, Values]:
+def fused(fuser: "Fuser", scene: Scene, request: Request) -> dict[str, Values]:
     """Return all bands of the sensors asked for, (query, bands, y, x) in the window; NaN where unknown."""
     seen = observed(scene, request.card)
     if scene.window is None or not seen:
@@ -208,7 +211,6 @@ def fused(scene: Scene, request: Request) -> dict[str, Values]:
             sensor: np.full((len(request.query), len(request.card.bands[sensor]), y, x), np.nan, np.float32)
             for sensor in request.sensors
         }
-    fuser = weights.load_fusion(request.card.name)
     return fuser.fuse(seen, request.query_days, request.first_day, request.sensors, request.precision)
 
 

@@ -7,6 +7,7 @@ import xarray as xr
 
 from openeo_udf_fusion import cubes
 from openeo_udf_fusion.cubes import SensorArrays, Values
+from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 from openeo_udf_fusion.processes.image_series import labelled
 from openeo_udf_fusion.processes.landsat_scenes import LANDSAT, OPTICAL, Scene, of_band, scene_of
@@ -76,7 +77,7 @@ def sharpen_landsat_thermal(
 
     request = shared.Request(card, query, first_day, (SENSOR,))
     scene = scene_of(given, card, offset)
-    values = shared.fused(scene, request)
+    values = shared.fused(weights.load_fusion(model), scene, request)
     place = card.bands[SENSOR].index(BAND)
     _compensate(values[SENSOR][:, place], scene, request, place)
     layers = shared.layers_of(of_band(scene, SENSOR, place), request, values, days_to_observation)

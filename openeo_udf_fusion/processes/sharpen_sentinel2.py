@@ -7,6 +7,7 @@ import xarray as xr
 
 from openeo_udf_fusion import cubes, sensors
 from openeo_udf_fusion.cubes import SensorArrays, Values
+from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.models.series import Precision
 from openeo_udf_fusion.parameters import check_choice
 from openeo_udf_fusion.processes import landsat_sentinel2 as shared
@@ -80,7 +81,7 @@ def sharpen_sentinel2(
 
     request = shared.Request(card, query, first_day, (SENSOR,), precision)
     scene = scene_of(given, card, offset)
-    values = shared.fused(scene, request)
+    values = shared.fused(weights.load_fusion(model), scene, request)
     _keep_observed(values[SENSOR], scene, request)
     layers = shared.layers_of(scene, request, values, days_to_observation)
     result = shared.result_of(cube, scene, request, layers, bands)

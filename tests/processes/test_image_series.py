@@ -190,7 +190,7 @@ def test_stored_integers_are_refused(cube, sensor):
     own = [f"{sensor}_{band}" for band in BANDS[sensor] if band != "LST"]
     changed = cube.copy()
     changed.loc[{"bands": own}] = cube.sel(bands=own) * 10_000
-    with pytest.raises(InvalidCube, match="must be 0-1.*stored integers"):
+    with pytest.raises(InvalidCube, match=r"must be 0-1.*stored integers"):
         read(changed, sensor)
 
 

@@ -84,7 +84,7 @@ def test_a_tile_that_sentinel2_never_saw_is_missing_and_no_error(cube):
 
 
 def test_without_a_band_of_20_m_there_is_nothing_to_sharpen(cube):
-    with pytest.raises(MissingBands, match="s2_B05.*which it sharpens"):
+    with pytest.raises(MissingBands, match=r"s2_B05.*which it sharpens"):
         sharpen_sentinel2(cube.drop_sel(bands=[f"s2_{name}" for name in COARSE]), PERIOD)
 
 
