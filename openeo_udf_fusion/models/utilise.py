@@ -29,7 +29,7 @@ from openeo_udf_fusion.errors import InvalidCube
 
 Values = NDArray[np.float32]
 Days = NDArray[np.int64]
-TILE_PX = 96
+TILE_PX = 128
 """Kept of each tile; its margin comes on top."""
 NOT_SEEN = -1e9
 """The score of what must not be attended to."""
@@ -172,8 +172,9 @@ def mixed(weights: Tensor, level: Tensor) -> Tensor:
     if weights.shape[-2:] != level.shape[-2:]:
         flat = F.interpolate(weights.flatten(0, 1), size=level.shape[-2:], mode="bilinear")
         fine = flat.reshape(heads, queries, *flat.shape[1:])
-    shared = rearrange(level, "t (h c) y x -> h t c y x", h=heads)
-    return rearrange(torch.einsum("hqtyx,htcyx->qhcyx", fine, shared), "q h c y x -> q (h c) y x")
+    shared = rearrange(level, "t (h c) y x -> t h c y x", h=heads)
+    by_query = rearrange(fine, "h q t y x -> q t h 1 y x")
+    return torch.stack([(each * shared).sum(0).flatten(0, 1) for each in by_query])
 
 
 class Decoder(nn.Module):

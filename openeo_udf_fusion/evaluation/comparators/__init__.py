@@ -1,0 +1,1 @@
+"""Networks that TAMRF is compared with: weights beside a card each, and what they say, like a baseline."""
