@@ -1,8 +1,10 @@
 """Where commands take a password from: never from their arguments, which others on the machine see."""
 
+import argparse
 import getpass
 import os
 import sys
+from collections.abc import Callable
 
 from openeo_udf_fusion.errors import InvalidParameter
 
@@ -12,6 +14,28 @@ PASSWORD_VARIABLE = "OPENEO_UDF_FUSION_PASSWORD"
 def from_environment() -> str | None:
     """The password of the environment, and out of it: what this process starts need not know it."""
     return os.environ.pop(PASSWORD_VARIABLE, None)
+
+
+class Gone(argparse.Action):
+    """An option `--password` that says what to do instead."""
+
+    def __init__(self, option_strings: list[str], dest: str, instead: str = "") -> None:
+        super().__init__(option_strings, dest, nargs="?", help=argparse.SUPPRESS)
+        self._instead = instead
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Refuse whatever was given."""
+        parser.error(
+            "--password is gone, because others on this machine can read a command line; set the environment "
+            f"variable {PASSWORD_VARIABLE}{self._instead}"
+        )
+
+
+def asker() -> Callable[[str], str] | None:
+    """Return what asks a person for the password of a user; None where nobody sits there."""
+    if not sys.stdin.isatty():
+        return None
+    return lambda user: getpass.getpass(f"password of {user}: ", sys.stderr)
 
 
 def ask(prompt: str) -> str:

@@ -47,7 +47,8 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
         help="several accounts, a file that 'openeo-udf-fusion user add' makes; read again when it changes",
     )
     # Others on the machine see what stands on the command line.
-    parser.add_argument("--password", action=_NoPassword, help=argparse.SUPPRESS)
+    users = ", or make a file with 'openeo-udf-fusion user add FILE NAME' and give it with --users FILE"
+    parser.add_argument("--password", action=passwords.Gone, instead=users)
     parser.add_argument(
         "--token-lifetime",
         type=_hours,
@@ -151,15 +152,6 @@ def _hours(text: str) -> float:
     if not 0 < hours < math.inf:
         raise argparse.ArgumentTypeError(f"must be a number of hours above 0, got {text}")
     return hours
-
-
-class _NoPassword(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        parser.error(
-            "--password is gone, because others on this machine can read a command line; set the environment "
-            f"variable {passwords.PASSWORD_VARIABLE}, or make a file with 'openeo-udf-fusion user add FILE "
-            "NAME' and give it with --users FILE"
-        )
 
 
 def run(args: argparse.Namespace) -> int:

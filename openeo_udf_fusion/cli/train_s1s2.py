@@ -5,8 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from openeo_udf_fusion.cli.train import _positive, log_in
-from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.cli.train import _positive, add_login, log_in
+from openeo_udf_fusion.errors import FusionError, InvalidParameter
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,8 +53,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     parser.add_argument("--s2-scale", type=float, default=1e-4, metavar="X", help="default: 0.0001")
     parser.add_argument("--s2-offset", type=float, default=0.0, metavar="X", help="default: 0")
-    parser.add_argument("--user", help="log in with user and password; default: OIDC where there is it")
-    parser.add_argument("--password", help="asked for when it is not given")
+    add_login(parser)
     parser.add_argument("--steps", type=_positive, help="how many updates; default: 1600 and 2800")
     parser.add_argument("--code", type=_positive, default=8, help="numbers of the code; default: 8")
     parser.add_argument("--seed", type=int, default=2018, help="default: 2018")
@@ -106,7 +105,9 @@ def _fetch_site(args: argparse.Namespace) -> None:
     )
     try:
         connection = openeo.connect(args.backend)
-        log_in(connection, args.user, args.password)
+        log_in(connection, args.backend, args.user)
         fetch(connection, place, args.data)
+    except FusionError:
+        raise
     except (openeo.BaseOpenEoException, OSError) as error:
         raise InvalidParameter(f"backend {args.backend}: {error}") from error

@@ -1,7 +1,6 @@
 """`openeo-udf-fusion udp`: write the user-defined processes to files, check, validate, list, publish them."""
 
 import argparse
-import getpass
 import json
 import shlex
 import sys
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from openeo_udf_fusion.cli import passwords
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.publish.addresses import (
     PLACEHOLDER_BASE,
@@ -343,10 +343,5 @@ def _connected(args: argparse.Namespace) -> "Backend":
 
     backend = connect(args.backend)
     if _wants_login(args):
-        ask = _ask if sys.stdin.isatty() else None
-        backend.log_in(Login(args.auth, args.user, args.oidc_provider, ask))
+        backend.log_in(Login(args.auth, args.user, args.oidc_provider, passwords.asker()))
     return backend
-
-
-def _ask(user: str) -> str:
-    return getpass.getpass(f"password of {user}: ", sys.stderr)

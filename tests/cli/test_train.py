@@ -1,12 +1,14 @@
 """`train pairs` and `train collect`: data sets of pairs from the command line."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 from pyproj import Transformer
 
 from openeo_udf_fusion import cubes
+from openeo_udf_fusion.cli.passwords import PASSWORD_VARIABLE
 from openeo_udf_fusion.local import backend
 from openeo_udf_fusion.sensors import FUSED_BANDS
 from openeo_udf_fusion.training.store import open_store
@@ -134,3 +136,42 @@ def test_what_to_do_must_be_said(command):
     assert command("train").status == 2
     assert command("train", "pairs").status == 2
     assert command("train", "collect", "--backend", "x").status == 2
+
+
+# --- logging in
+
+
+@pytest.fixture(scope="module")
+def guarded(data):
+    with backend(data, user="ada", password="s3cret") as url:
+        yield url
+
+
+def test_the_password_comes_from_the_environment(collect, points, guarded, tmp_path, monkeypatch):
+    monkeypatch.setenv(PASSWORD_VARIABLE, "s3cret")
+    done = collect(points(), "--backend", guarded, "--user", "ada", "--json")
+    assert done.status == 0, done.stderr
+    assert json.loads(done.stdout)["samples"] == 2
+
+
+@pytest.mark.parametrize(
+    ("password", "said"), [("guess", "refuses the basic login"), (None, PASSWORD_VARIABLE)]
+)
+def test_a_login_that_fails_is_one_line(collect, points, guarded, monkeypatch, password, said):
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+    if password is not None:
+        monkeypatch.setenv(PASSWORD_VARIABLE, password)
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    done = collect(points(), "--backend", guarded, "--user", "ada")
+    assert (done.status, len(done.stderr.splitlines())) == (1, 1)
+    assert said in done.stderr
+    assert "guess" not in done.stderr
+
+
+@pytest.mark.parametrize("thing", ["collect", "s1s2_embedding"])
+def test_no_option_takes_a_password(command, thing):
+    done = command("train", thing, "--password", "s3cret")
+    assert done.status == 2
+    assert PASSWORD_VARIABLE in done.stderr
+    assert "s3cret" not in done.stderr
+    assert "--password" not in command("train", thing, "--help").stdout
