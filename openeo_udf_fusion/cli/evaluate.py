@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from openeo_udf_fusion.cli import evaluate_s1s2
+from openeo_udf_fusion.cli import evaluate_s1s2, evaluate_tamrf
 from openeo_udf_fusion.jsontypes import Json
 
 
@@ -17,15 +17,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "evaluate", help="score a model against the classical methods, with a report", description=__doc__
     )
-    parser.add_argument("model", choices=["satfusenet", "s1s2_embedding"], help="which model")
+    parser.add_argument("model", choices=["satfusenet", "s1s2_embedding", "tamrf"], help="which model")
     parser.add_argument(
         "--data",
         type=Path,
         default=Path(os.environ.get("OPENEO_UDF_FUSION_DATA", "../shared/data")),
         metavar="DIR",
         help="folder with nbar_series/*.npz, and spectral_responses, munich_modis, hls_gpp for all parts; "
-        "for s1s2_embedding a site or a folder of sites; default: the environment's OPENEO_UDF_FUSION_DATA, "
-        "else ../shared/data",
+        "for s1s2_embedding a site or a folder of sites, for tamrf belgium_landsat_sentinel; default: the "
+        "environment's OPENEO_UDF_FUSION_DATA, else ../shared/data",
     )
     parser.add_argument(
         "--weights",
@@ -42,9 +42,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="write the skill into the card of the network that users get; not from a --quick look",
     )
     extent.add_argument(
-        "--quick", action="store_true", help="a few pixels and gaps: whether it works, no more"
+        "--quick", "--fast", action="store_true", help="a few pixels and gaps: whether it works, no more"
     )
     evaluate_s1s2.add_options(parser)
+    evaluate_tamrf.add_options(parser)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print one JSON object with all the numbers")
     output.add_argument("--markdown", action="store_true", help="print the tables of the README")
@@ -52,6 +53,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, and say what was found."""
+    evaluate_tamrf.check(args)
+    if args.model == evaluate_tamrf.NAME:
+        return evaluate_tamrf.run(args, command(args), narrator())
     return run_embedding(args) if args.model == "s1s2_embedding" else run_satfusenet(args)
 
 

@@ -1,0 +1,287 @@
+"""The tables of TAMRF's evaluation, for the README and the report alike."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from openeo_udf_fusion.evaluation import markdown as md
+from openeo_udf_fusion.evaluation.figures import distinct
+from openeo_udf_fusion.evaluation.tamrf_methods import COMPENSATED
+from openeo_udf_fusion.jsontypes import Json
+
+LST = "LST"
+Key = tuple[str, str, str]
+SENSORS = {"s2": "Sentinel-2", "l8": "Landsat"}
+
+
+class Table(NamedTuple):
+    """A caption, the names of columns, and rows of texts."""
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+
+
+def tables(result: Json) -> list[Table]:
+    """All of them, but the rows band by band."""
+    return [
+        reflectance(result),
+        temperature(result),
+        sharpening(result),
+        ratios(result),
+        beside_the_paper(result),
+    ]
+
+
+def markdown(result: Json) -> str:
+    """The README's block."""
+    parts = [intro(result)]
+    for table in tables(result):
+        parts += [table.caption, md.table(table.head, table.rows)]
+    parts += [
+        verdict_line(result),
+        "\n".join(f"- {note}" for note in result["notes"]),
+        f"`{result['command']}`",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def intro(result: Json) -> str:
+    """What was done."""
+    blocks = ", ".join(f"{first} to {last}" for first, last in result["settings"]["blocks"])
+    return (
+        f"One site of 640 m in Belgium; drawn are its clear images of {blocks}, which no training saw. The "
+        "networks know other dates of the same ground: this is skill in time, not in space. All methods of a "
+        "row are scored on the same cells."
+    )
+
+
+def keys(result: Json, tasks: Sequence[str]) -> list[Key]:
+    """Task, strategy and sensor of what was scored."""
+    found = [(r["task"], r["strategy"], r["sensor"]) for r in result["rows"] if r["task"] in tasks]
+    return list(dict.fromkeys(found))
+
+
+def of(result: Json, key: Key, temperature: bool = False) -> list[Json]:
+    """Rows with an RMSE of one key, of reflectance or of temperature."""
+    return [
+        r
+        for r in result["rows"]
+        if (r["task"], r["strategy"], r["sensor"]) == key
+        and (r["band"] == LST) == temperature
+        and r["rmse"] is not None
+    ]
+
+
+def means(rows: Sequence[Json], score: str) -> dict[str, float | None]:
+    """By method the mean of a score over the bands that all methods of these rows draw."""
+    methods = distinct(rows, "method")
+    bands = [{r["band"] for r in rows if r["method"] == m} for m in methods]
+    common = set.intersection(*bands) if bands else set()
+    return {m: md.mean([r[score] for r in rows if r["method"] == m and r["band"] in common]) for m in methods}
+
+
+def label(key: Key) -> str:
+    """The name of a row."""
+    task, strategy, sensor = key
+    return f"{task.replace('_', ' ')}, {strategy}, {SENSORS[sensor]}"
+
+
+def reflectance(result: Json) -> Table:
+    """RMSE of gap filling and fusion."""
+    found = {key: of(result, key) for key in keys(result, ("gap_filling", "fusion"))}
+    methods = [m for m in result["methods"] if any(m in distinct(rows, "method") for rows in found.values())]
+    lines = []
+    for key, rows in found.items():
+        mean = means(rows, "rmse")
+        best = min((value for value in mean.values() if value is not None), default=None)
+        count = len({r["band"] for r in rows if set(mean) <= methods_of(rows, r["band"])})
+        texts = [emphasised(mean.get(m), best, md.thousandfold(mean.get(m))) for m in methods]
+        lines.append([label(key), str(max(r["dates"] for r in rows)), str(count), *texts])
+    return Table(
+        "Gap filling and spatio-temporal fusion: RMSE x 1000 in reflectance after the point spread function, "
+        "the mean of the bands that all methods of a row draw; the best in bold.",
+        ["task, strategy, drawn", "dates", "bands", *methods],
+        lines,
+    )
+
+
+def methods_of(rows: Sequence[Json], band: str) -> set[str]:
+    """The methods that draw a band."""
+    return {r["method"] for r in rows if r["band"] == band}
+
+
+def temperature(result: Json) -> Table:
+    """RMSE of surface temperature."""
+    found = {
+        key: {r["method"]: r["rmse"] for r in of(result, key, temperature=True)}
+        for key in keys(result, ("gap_filling", "thermal_sharpening"))
+        if key[2] == "l8"
+    }
+    methods = [m for m in result["methods"] if any(m in each for each in found.values())]
+    lines = []
+    for key, scores in found.items():
+        best = min(scores.values(), default=None)
+        texts = [emphasised(scores.get(m), best, f"{scores[m]:.2f}" if m in scores else "–") for m in methods]
+        lines.append([label(key), *texts])
+    return Table(
+        "Surface temperature: RMSE in kelvin at 30 m, after the point spread function. In thermal sharpening "
+        "the image of the date is an input, and putting its residuals back pulls a result towards it.",
+        ["task, strategy, drawn", *methods],
+        lines,
+    )
+
+
+def sharpening(result: Json) -> Table:
+    """All scores of band sharpening, the mean of the six bands of 20 m."""
+    lines = []
+    for key in keys(result, ("band_sharpening",)):
+        rows = of(result, key)
+        scores = {name: means(rows, name) for name in ("rmse", "fr_db", "fr_gain_db", "brisque")}
+        for m in distinct(rows, "method"):
+            lines.append(
+                [
+                    key[1],
+                    m,
+                    md.thousandfold(scores["rmse"][m]),
+                    *(decimal(scores[name][m]) for name in ("fr_db", "fr_gain_db", "brisque")),
+                ]
+            )
+    return Table(
+        "Band sharpening, the mean of Sentinel-2's six bands of 20 m. ALL: at 10 m, where RMSE (x 1000) only "
+        "says whether the measured 20 m come back after the point spread function, detail is relative to the "
+        "10 m bands (FR) and to the bicubic band (gain), and lower BRISQUE is better. WALD: one scale "
+        "further up, against measured bands.",
+        ["strategy", "method", "RMSE x 1000", "FR (dB)", "gain (dB)", "BRISQUE"],
+        lines,
+    )
+
+
+def ratios(result: Json) -> Table:
+    """RMSE of TAMRF over each comparator, with intervals."""
+    chosen = [r for r in result["comparison"] if r["band"] in ("mean", LST)]
+    lines = [
+        [
+            label((r["task"], r["strategy"], r["sensor"])) + (", LST" if r["band"] == LST else ""),
+            r["method"],
+            r["baseline"],
+            interval_text(r),
+            verdict(r),
+            r["drawn"],
+        ]
+        for r in chosen
+        if r["method"].removesuffix(COMPENSATED) != r["baseline"].removesuffix(COMPENSATED)
+        and worth_telling(r)
+    ]
+    return Table(
+        "RMSE of TAMRF over a comparator's (mean of the bands both draw; below 1: TAMRF is better) with the "
+        "95 % interval from drawing dates with replacement, or 3 x 3 blocks of dates where there are fewer "
+        "than five: those are narrower than few dates deserve.",
+        ["task, strategy, drawn", "TAMRF", "over", "ratio", "", "drawn"],
+        lines,
+    )
+
+
+def interval_text(row: Json) -> str:
+    """A ratio with its interval; a dash where the other made no error at all."""
+    return (
+        "–"
+        if None in (row["ratio"], row["low"])
+        else f"{row['ratio']:.3f} ({row['low']:.3f}–{row['high']:.3f})"
+    )
+
+
+def worth_telling(row: Json) -> bool:
+    """Compensated reflectance is that of the plain network: told once."""
+    return row["band"] == LST or not row["method"].endswith(COMPENSATED)
+
+
+def verdict(row: Json) -> str:
+    """In a word; nothing where there is no ratio."""
+    if row["low"] is None:
+        return "no difference shown"
+    return "better" if row["high"] < 1 else "worse" if row["low"] > 1 else "no difference shown"
+
+
+def verdict_line(result: Json) -> str:
+    """How often TAMRF is better and worse, in a sentence."""
+    words = [line[4] for line in ratios(result).rows]
+    counts = {word: words.count(word) for word in ("better", "worse", "no difference shown")}
+    return (
+        f"Of these {len(words)} comparisons TAMRF is better in {counts['better']}, worse in "
+        f"{counts['worse']}, and in {counts['no difference shown']} no difference is shown."
+    )
+
+
+def beside_the_paper(result: Json) -> Table:
+    """The paper's numbers, and ours of the same band where there is one."""
+    strategies = {"gap_filling": "GAPS", "fusion": "LRuHRNOCONJ2HR"}
+    lines = []
+    for theirs in result["paper"]:
+        strategy = strategies.get(theirs["task"], "ALL")
+        for score, name in (("rmse", "RMSE"), ("fr_db", "FR (dB)"), ("brisque", "BRISQUE")):
+            if theirs[score] is None:
+                continue
+            own = [
+                r
+                for r in result["rows"]
+                if (r["task"], r["strategy"], r["sensor"], r["band"])
+                == (theirs["task"], strategy, theirs["sensor"], theirs["band"])
+                and r["method"] == ours_of(theirs["method"], result["models"])
+            ]
+            found = own[0][score] if own else None
+            lines.append(
+                [
+                    theirs["task"].replace("_", " "),
+                    f"{SENSORS[theirs['sensor']]} {theirs['band']}",
+                    f"{theirs['method']}: {name}",
+                    f"{theirs[score]:g}",
+                    "–" if found is None else f"{found:.3g}",
+                ]
+            )
+    return Table(
+        "Beside them what Michel and Inglada 2025 report (doi:10.1016/j.rse.2025.115159): other sites, other "
+        "weights, another margin, and LST not in whole kelvin; not one table with ours.",
+        ["task", "band", "score", "the paper's", "ours, this site"],
+        lines,
+    )
+
+
+def ours_of(theirs: str, models: Sequence[str]) -> str:
+    """Our method beside one of the paper's."""
+    if theirs == "DMS":
+        return "dms"
+    return models[0] + (COMPENSATED if "residuals" in theirs else "")
+
+
+def every_row(result: Json, task: str) -> Table:
+    """All rows of a task, band by band."""
+    lines = [
+        [
+            r["strategy"],
+            SENSORS[r["sensor"]],
+            r["band"],
+            r["method"],
+            "–"
+            if r["rmse"] is None
+            else f"{r['rmse']:.3f}"
+            if r["band"] == LST
+            else md.thousandfold(r["rmse"]),
+            *(decimal(r[name]) for name in ("fr_db", "fr_gain_db", "brisque")),
+            str(r["cells"]),
+            str(r["dates"]),
+        ]
+        for r in result["rows"]
+        if r["task"] == task
+    ]
+    head = ["strategy", "sensor", "band", "method", "RMSE", "FR", "gain", "BRISQUE", "cells", "dates"]
+    return Table(f"{task.replace('_', ' ')}: RMSE x 1000 (LST: K), FR and gain in dB", head, lines)
+
+
+def emphasised(value: float | None, best: float | None, text: str) -> str:
+    """A text in bold if it is the best."""
+    return f"**{text}**" if value is not None and value == best else text
+
+
+def decimal(value: float | None) -> str:
+    """A number with one decimal; a dash for none."""
+    return "–" if value is None else f"{value:.1f}"
