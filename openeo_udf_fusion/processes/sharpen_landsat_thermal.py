@@ -15,6 +15,8 @@ from openeo_udf_fusion.processes.layers import check_overlap
 
 NAME = "sharpen_landsat_thermal"
 SENSOR, BAND = LANDSAT, shared.TEMPERATURE
+COMPENSATION_PX = 18
+"""So far does the compensation look, beyond the network: `models.thermal_residual`, which needs torch."""
 
 
 def sharpen_landsat_thermal(

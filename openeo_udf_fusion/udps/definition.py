@@ -49,11 +49,11 @@ class Definition:
         own = list(inspect.signature(self.function).parameters.values())[1:]
         return [optional(each.name, *self.described[each.name], each.default) for each in own]
 
-    def of_cube(self, deployment: Deployment, overlap_px: int = 0) -> Json:
-        """Build the form that works on a cube which the caller loaded."""
+    def of_cube(self, deployment: Deployment, overlap_px: int = 0, tile_px: int | None = None) -> Json:
+        """Build the form that works on a cube which the caller loaded; parameters are those of `of_area`."""
         own = self.own_parameters()
         summary = f"{self.summary} (from a cube)" if own else self.summary
-        run = self._run(given("data"), own, deployment, overlap_px)
+        run = self._run(given("data"), own, deployment, overlap_px, tile_px)
         return self._process(f"{self.id}_cube", summary, [graph.DATA, *own], run)
 
     def of_area(
@@ -61,6 +61,7 @@ class Definition:
         data: PGNode,
         deployment: Deployment,
         overlap_px: int = 0,
+        tile_px: int | None = None,
         *,
         before: Sequence[Parameter] = (),
         after: Sequence[Parameter] = (),
@@ -73,21 +74,26 @@ class Definition:
             What is loaded and merged.
         deployment
             How a worker comes by this package.
-        overlap_px
-            Of the tiles.
+        overlap_px, tile_px
+            Of the tiles; by default they have the size that all processes share.
         before, after
             Where to load from: parameters before and after the process's own.
         """
         own = [parameter for parameter in self.own_parameters() if parameter.name != "temporal_extent"]
-        run = self._run(data, [graph.TEMPORAL_EXTENT, *own], deployment, overlap_px)
+        run = self._run(data, [graph.TEMPORAL_EXTENT, *own], deployment, overlap_px, tile_px)
         parameters = [graph.SPATIAL_EXTENT, graph.TEMPORAL_EXTENT, *before, *own, *after]
         return self._process(self.id, self.summary, parameters, run)
 
     def _run(
-        self, data: PGNode | Json, own: Sequence[Parameter], deployment: Deployment, overlap_px: int
+        self,
+        data: PGNode | Json,
+        own: Sequence[Parameter],
+        deployment: Deployment,
+        overlap_px: int,
+        tile_px: int | None,
     ) -> PGNode:
         names = [parameter.name for parameter in own]
-        return graph.run_udf_on_tiles(data, self.id, names, deployment, overlap_px)
+        return graph.run_udf_on_tiles(data, self.id, names, deployment, overlap_px, tile_px)
 
     def _process(self, process_id: str, summary: str, parameters: list[Parameter], result: PGNode) -> Json:
         described = resources.files("openeo_udf_fusion.udps") / f"{self.id}.md"

@@ -36,7 +36,7 @@ class Deployment:
     Parameters
     ----------
     sources : mapping of sensor id to Source
-        Where the collections are.
+        Where the collections are; `l8_lst` is Landsat's surface temperature, with a scale of its own.
     requirement : str, optional
         What a UDF's script block asks for; None where the image brings the package.
     archive_folder : str, optional
@@ -53,6 +53,8 @@ _VIIRS = tuple(f"viirs_{name}" for name in FUSED_BANDS["viirs"])
 _VIIRS_FLAGS = ("viirs_QF1", "viirs_QF2", "viirs_QF7")
 _S1 = ("s1_VV", "s1_VH")
 _S2 = tuple(f"s2_{name}" for name in ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"))
+_L8 = tuple(f"l8_B{number}" for number in range(1, 8))
+_LST, _QA_PIXEL = "l8_LST", "l8_QA_PIXEL"
 
 PUBLISHED = Deployment(
     MappingProxyType(
@@ -77,6 +79,15 @@ PUBLISHED = Deployment(
                 {"s2_SCL": "SCL"},
                 scale=1e-4,
             ),
+            # Integers of Collection 2 Level 2: LSDS-1619, table 6-1.
+            "l8": Source(
+                "landsat-c2-l2",
+                {label: label.replace("l8", "SR") for label in _L8},
+                {_QA_PIXEL: "QA_PIXEL"},
+                scale=2.75e-5,
+                offset=-0.2,
+            ),
+            "l8_lst": Source("landsat-c2-l2", {_LST: "ST_B10"}, {}, scale=0.00341802, offset=149.0),
         }
     )
 )
@@ -96,6 +107,8 @@ EMBEDDED = Deployment(
             ),
             "s1": Source("sentinel1", {label: label for label in _S1}, {}, scale=1.0),
             "s2": Source("sentinel2", {label: label for label in _S2}, {"s2_SCL": "s2_SCL"}, scale=1.0),
+            "l8": Source("landsat", {label: label for label in _L8}, {_QA_PIXEL: _QA_PIXEL}, scale=1.0),
+            "l8_lst": Source("landsat", {_LST: _LST}, {}, scale=1.0),
         }
     )
 )

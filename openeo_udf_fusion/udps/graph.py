@@ -54,11 +54,16 @@ def merged(one: PGNode, *others: PGNode) -> PGNode:
 
 
 def run_udf_on_tiles(
-    data: PGNode | Json, process: str, parameters: Sequence[str], deployment: Deployment, overlap_px: int
+    data: PGNode | Json,
+    process: str,
+    parameters: Sequence[str],
+    deployment: Deployment,
+    overlap_px: int,
+    tile_px: int | None = None,
 ) -> PGNode:
     """Run a process's UDF on tiles that hold all dates, with the named parameters as its context.
 
-    The context is set on both nodes: production backends read the outer one, local engines the inner one.
+    Tiles are of `TILE_PX` unless another size is given. The context is set on both nodes: production backends read the outer one, local engines the inner one.
     """
     udf = PGNode(
         "run_udf",
@@ -71,7 +76,7 @@ def run_udf_on_tiles(
         "apply_neighborhood",
         data=data,
         process=_callback(udf),
-        size=[{"dimension": dim, "value": TILE_PX, "unit": "px"} for dim in ("x", "y")],
+        size=[{"dimension": dim, "value": tile_px or TILE_PX, "unit": "px"} for dim in ("x", "y")],
         overlap=[{"dimension": dim, "value": overlap_px, "unit": "px"} for dim in ("x", "y")],
         context={name: given(name) for name in parameters},
     )

@@ -7,9 +7,13 @@ import xarray as xr
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, MissingBands
 from openeo_udf_fusion.models import psf
-from openeo_udf_fusion.models.thermal_residual import MTF, SAMPLE_PX
+from openeo_udf_fusion.models.thermal_residual import MTF, REACH_PX, SAMPLE_PX
 from openeo_udf_fusion.processes.fuse_landsat_sentinel2 import fuse_landsat_sentinel2
-from openeo_udf_fusion.processes.sharpen_landsat_thermal import output_bands, sharpen_landsat_thermal
+from openeo_udf_fusion.processes.sharpen_landsat_thermal import (
+    COMPENSATION_PX,
+    output_bands,
+    sharpen_landsat_thermal,
+)
 
 from ..landsat_sentinel2_cube import CLEAR_QA, PERIOD, cube_of
 
@@ -103,6 +107,10 @@ def test_a_tile_with_its_margin_is_the_whole():
         part = sharpen_landsat_thermal(tile, PERIOD, **choices)
         part = part[..., overlap : overlap + size, overlap : overlap + size]
         np.testing.assert_allclose(part, whole[..., top : top + size, left : left + size], atol=1e-3)
+
+
+def test_the_margin_of_tiles_covers_the_compensation():
+    assert COMPENSATION_PX >= REACH_PX
 
 
 def test_other_units_and_choices_are_refused(cube):
