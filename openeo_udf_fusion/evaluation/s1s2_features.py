@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from openeo_udf_fusion import __version__
+from openeo_udf_fusion.baselines import linear
 from openeo_udf_fusion.errors import InvalidCollection
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.embedder import Embedder, from_int8, to_int8
@@ -124,10 +125,7 @@ def season(site: Site, step: int) -> Days:
 def features_of(site: Site, embedder: Embedder, days: Days) -> dict[str, Floats]:
     """Features (pixels, m) through the season by name."""
     code = embedder.embed(site.observed, days).code
-    plain = [
-        *([on_the_line(site.observed["s2"], days)] if "s2" in site.observed else []),
-        *([mean_around(site.observed["s1"], days)] if "s1" in site.observed else []),
-    ]
+    optical, radar = on_the_line(site.observed["s2"], days), mean_around(site.observed["s1"], days)
     alone = {
         f"code of {title} alone": embedder.embed({sensor: site.observed[sensor]}, days).code
         for sensor, title in (("s1", "Sentinel-1"), ("s2", "Sentinel-2"))
@@ -136,7 +134,8 @@ def features_of(site: Site, embedder: Embedder, days: Days) -> dict[str, Floats]
         "code": code,
         "code, int8": from_int8(to_int8(code)),
         **alone,
-        "reflectance and backscatter": np.concatenate(plain, 1),
+        "reflectance": optical,
+        "reflectance and backscatter": np.concatenate([optical, radar], 1),
     }
     return {name: rows(values) for name, values in by_name.items()}
 
@@ -150,14 +149,7 @@ def rows(values: NDArray[np.float32]) -> Floats:
 
 def on_the_line(series: Observations, days: Days) -> NDArray[np.float32]:
     """Values (day, bands, y, x) on the line in time between valid ones; NaN without any."""
-    _, bands, y, x = series.values.shape
-    found = np.full((len(days), bands, y * x), np.nan, np.float32)
-    values, valid = series.values.reshape(-1, bands, y * x), series.valid.reshape(-1, bands, y * x)
-    for band, pixel in np.ndindex(bands, y * x):
-        seen = valid[:, band, pixel]
-        if seen.any():
-            found[:, band, pixel] = np.interp(days, series.days[seen], values[seen, band, pixel])
-    return found.reshape(-1, bands, y, x)
+    return np.asarray(linear.predict({"s2": series}, days, "s2").mean, np.float32)
 
 
 def mean_around(series: Observations, days: Days) -> NDArray[np.float32]:
@@ -195,14 +187,19 @@ def apart_from(held_out: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def probe(features: Floats, labels: NDArray[np.int64]) -> Json:
-    """Linear probe: least squares on one-hot classes with a ridge, by folds of blocks with a buffer."""
+    """Linear probe: least squares on one-hot classes with a ridge, by folds of blocks with a buffer.
+
+    `never_learned` names the classes that some fold had to guess without a pixel to learn them from.
+    """
     flat = labels.ravel()
     known, fold = flat != UNLABELLED, fold_of(blocks(labels.shape))
     classes = np.unique(flat[known])
     guess = np.full(len(flat), UNLABELLED)
+    unlearned: set[int] = set()
     for number in range(FOLDS):
         here = (fold == number).ravel() & known
         learn = apart_from(fold == number).ravel() & known
+        unlearned |= {*flat[here].tolist()} - {*flat[learn].tolist()}
         if here.any() and learn.any():
             guess[here] = classes[predicted(features[learn], flat[learn], features[here], classes).argmax(1)]
     scored = known & (guess != UNLABELLED)
@@ -213,6 +210,7 @@ def probe(features: Floats, labels: NDArray[np.int64]) -> Json:
         "accuracy": round(float((guess[scored] == flat[scored]).mean()), 4),
         "balanced_accuracy": round(float(np.mean([*recall.values()])), 4),
         "recall": {str(c): round(share, 4) for c, share in recall.items()},
+        "never_learned": sorted(unlearned),
     }
 
 
@@ -229,14 +227,17 @@ def predicted(known: Floats, labels: NDArray[np.int64], asked: Floats, classes: 
 
 
 def neighbours(features: Floats, labels: NDArray[np.int64]) -> Json:
-    """Share of a pixel's nearest in feature space, in other blocks, that have its label; and by chance."""
+    """Share of a pixel's nearest in feature space that have its label, and by chance.
+
+    Pixels count that lie in other blocks, and farther from the own block than a code looks around.
+    """
     flat, block = labels.ravel(), blocks(labels.shape).ravel()
     known = flat != UNLABELLED
     values, own, home = features[known], flat[known], block[known]
     squared = (values**2).sum(1)
     same, chance = [], []
     for number in np.unique(home):
-        here, other = home == number, home != number
+        here, other = home == number, apart_from(block.reshape(labels.shape) == number).ravel()[known]
         if not other.any():
             continue
         distance = squared[other] - 2 * values[here] @ values[other].T
@@ -302,6 +303,8 @@ def lines(result: Json) -> str:
             f"{row['labels']:6}  {row['features']:28}  {row['accuracy']:8.3f}  "
             f"{row['balanced_accuracy']:8.3f}  {near['same_label']:.3f} ({near['by_chance']:.3f})"
         )
+    unlearned = {row["labels"]: row["never_learned"] for row in result["probe"] if row["never_learned"]}
+    table += [f"{kind}: nothing to learn {classes} from in some fold" for kind, classes in unlearned.items()]
     steps = ", ".join(f"{name} {size:.3f}" for name, size in result["smoothness"]["step"].items())
     return "\n".join(
         [*table, "", f"step a day / spread: {steps}; wiggle {result['smoothness']['wiggle']:.2f}"]

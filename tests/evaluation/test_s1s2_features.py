@@ -47,6 +47,26 @@ def test_the_probe_does_not_learn_a_place_by_heart(labels):
     assert features.probe(own, whole_blocks)["accuracy"] < 0.7
 
 
+def test_a_class_that_no_fold_could_learn_is_named():
+    labels = np.full(SHAPE, 11)
+    labels[:, 32:] = 22
+    labels[4:12, 4:12] = 33  # within one block: held out whole, or learned whole
+    found = features.probe(noise(), labels)
+    assert found["never_learned"] == [33]
+    assert found["recall"]["33"] == 0
+
+
+def test_neighbours_lie_apart_from_the_own_block():
+    """Two blocks: beyond the buffer the west finds only 22 and the east only 11, which the buffer has too."""
+    labels = np.zeros(SHAPE, np.int64)
+    labels[:16, :23] = 11
+    labels[:16, 23:32] = 22
+    place = np.indices(SHAPE).reshape(2, -1).T.astype(float)
+    in_buffer = 7 * 16
+    found = features.neighbours(place, labels)
+    assert found["same_label"] == pytest.approx(in_buffer / (16 * 32), abs=1e-4)
+
+
 def test_blocks_of_a_fold_are_apart_from_what_is_learned():
     held_out = features.fold_of(features.blocks(SHAPE)) == 0
     learned = features.apart_from(held_out)
@@ -101,9 +121,13 @@ def test_a_labelled_site_is_scored_whole(folder, capsys):
     assert {row["features"] for row in result["probe"]} >= {
         "code",
         "code, int8",
+        "reflectance",
         "reflectance and backscatter",
     }
-    assert all(0 <= row["accuracy"] <= 1 for row in result["probe"])
+    for row in result["probe"]:
+        recall = [row["recall"][str(label)] for label in (11, 13)]
+        assert row["balanced_accuracy"] == pytest.approx(np.mean(recall), abs=1e-4)
+        assert min(recall) <= row["accuracy"] <= max(recall)
     assert "anecdote" in features.lines(result)
     assert {"all", "days of s1", "days of s2", "other days"} == set(result["smoothness"]["step"])
 
