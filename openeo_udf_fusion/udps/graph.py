@@ -63,7 +63,8 @@ def run_udf_on_tiles(
 ) -> PGNode:
     """Run a process's UDF on tiles that hold all dates, with the named parameters as its context.
 
-    Tiles are of `TILE_PX` unless another size is given. The context is set on both nodes: production backends read the outer one, local engines the inner one.
+    Tiles are of `TILE_PX` unless another size is given. The context is set on both nodes: production backends
+    read the outer one, local engines the inner one.
     """
     udf = PGNode(
         "run_udf",
