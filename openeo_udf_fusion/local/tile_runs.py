@@ -4,7 +4,6 @@ With a ledger (`local.ledger`) every tile is a file before it is part of the res
 tiles over without sending them, and how a run that was interrupted goes on.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -33,12 +32,13 @@ from openeo_udf_fusion.local.udf.code import LogEntry
 from openeo_udf_fusion.local.udf.runner import UdfRunner
 from openeo_udf_fusion.local.udf.worker import now
 from openeo_udf_fusion.local.writers.template import Template
+from openeo_udf_fusion.models.cores import granted
 
 if TYPE_CHECKING:
     from openeo_udf_fusion.local.cluster import Cluster
 
 # Two tiles at once are enough: one reads or writes while the other computes with all cores.
-TILES_AT_ONCE = min(2, os.cpu_count() or 1)
+TILES_AT_ONCE = min(2, granted())
 """On threads; one more may wait to be written."""
 
 Say = Callable[[LogEntry], None]

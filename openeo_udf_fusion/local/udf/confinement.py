@@ -18,6 +18,7 @@ from pathlib import Path
 
 import openeo_udf_fusion
 from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.models.cores import granted
 
 GIB = 2**30
 SEEN = (
@@ -87,7 +88,7 @@ def server_confinement(
             f"a UDF needs {LEAST_MEMORY_BYTES >> 20} MiB of memory and more (with torch 400), "
             f"--udf-memory gives {memory_bytes / 2**20:.0f}"
         )
-    cpu_s = None if timeout_s is None else timeout_s * (os.cpu_count() or 1) + 10
+    cpu_s = None if timeout_s is None else timeout_s * granted() + 10
     return Confinement(memory_bytes, timeout_s, cpu_s, file_bytes=GIB, shared=False, wrapper=wrapper)
 
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from openeo_udf_fusion.errors import Cancelled, InvalidParameter, UdfFailed
+from openeo_udf_fusion.local.udf import confinement
 from openeo_udf_fusion.local.udf import process as udf_process
 from openeo_udf_fusion.local.udf.confinement import Confinement, environment, server_confinement
 from openeo_udf_fusion.local.udf.pool import close_processes
@@ -339,6 +340,12 @@ def test_a_comment_that_ends_early_is_no_shipped_udf():
     shipped = source("harmonize_modis_viirs")
     assert is_shipped(shipped)
     assert not is_shipped(shipped.replace("# dependencies", "# \rimport os\n# dependencies"))
+
+
+def test_the_time_of_the_cores_is_that_of_the_cores_granted(monkeypatch):
+    monkeypatch.setattr(confinement, "granted", lambda: 3)
+    assert server_confinement(timeout_s=20).cpu_s == 3 * 20 + 10
+    assert server_confinement(timeout_s=None).cpu_s is None
 
 
 def test_limits_travel_on_a_command_line():
