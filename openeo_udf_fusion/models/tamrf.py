@@ -141,13 +141,15 @@ def encode(model: Tamrf, given: Mapping[SensorId, Series]) -> Tensor:
     sensor, first = ordered[0]
     rows, columns = (size * model.config.scale(sensor) for size in first.images.shape[-2:])
     places = [(sensor, date) for sensor, each in ordered for date in range(len(each.days))]
+    others = model.departures(given)
     shape = (rows, columns, len(places), model.config.features)
     features = torch.empty(shape, dtype=model.dtype, device=model.device)
 
     def encode_one(at: int) -> None:
         sensor, date = places[at]
         with torch.inference_mode():
-            image = model.read(given[sensor].on(date), sensor).to(model.dtype)
+            departures = others[sensor][date : date + 1] if sensor in others else None
+            image = model.read(given[sensor].on(date), sensor, departures).to(model.dtype)
             made = model.encoder[sensor](image.contiguous(memory_format=torch.channels_last))
             features[:, :, at] = made[0].permute(1, 2, 0)
 
@@ -186,7 +188,7 @@ def answers(model: Tamrf, features: Tensor, folded: Folded, seen: Tensor | None)
             found[:, part] = made.transpose(0, 1)
 
     side_by_side(run_chunk, range(0, len(pixels), chunk), pool_of_callers_threads())
-    return rearrange(found, "q (y x) d -> q y x d", y=len(features))
+    return rearrange(found, "q (y x) d -> q y x d", x=features.shape[1])
 
 
 def decode(model: Tamrf, window: Tensor, wanted: slice) -> list[Tensor]:

@@ -36,6 +36,8 @@ HALO_ROWS = 2
 BICUBIC_PX = 2
 """And so far does the interpolation from 30 m, in its pixels."""
 CONVS_OF_A_BLOCK = 5
+ALIKE = (("B2", "B02"), ("B3", "B03"), ("B4", "B04"), ("B5", "B8A"), ("B6", "B11"), ("B7", "B12"))
+"""Bands of `lr` and of `hr` that see nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,9 @@ class Config:
     anchored
         What is decoded is a correction of the linear interpolation in time between each pixel's own valid
         values of the band (of its mean where it was never seen), Landsat's at 30 m and then bicubic.
+    compared
+        An encoder also reads how an image differs from the other sensor's, interpolated likewise to its
+        day, in the bands that are alike: what that sensor's interpolation lacks on the day. 0 where unknown.
     """
 
     lr: tuple[str, ...] = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "LST")
@@ -74,6 +79,7 @@ class Config:
     mlp: int = 256
     clear_only: bool = False
     anchored: bool = False
+    compared: bool = False
 
     @property
     def width(self) -> int:
@@ -93,6 +99,15 @@ class Config:
     def scale(self, sensor: SensorId) -> int:
         """How many pixels of the result lie along one of the sensor."""
         return self.upscaling if sensor == "lr" else 1
+
+    def alike(self, sensor: SensorId) -> list[int]:
+        """Places of the sensor's bands that have a like among the other's; those of both correspond."""
+        pairs = [pair for pair in ALIKE if pair[0] in self.lr and pair[1] in self.hr]
+        return [self.bands(sensor).index(pair[SENSORS.index(sensor)]) for pair in pairs]
+
+    def inputs(self, sensor: SensorId) -> int:
+        """How many numbers per pixel the sensor's encoder reads."""
+        return len(self.bands(sensor)) + (len(self.alike(sensor)) if self.compared else 0)
 
 
 # --- images to features
@@ -278,8 +293,8 @@ class Tamrf(nn.Module):
             self.register_buffer(f"{sensor}_std", torch.ones(bands))
         self.encoder = nn.ModuleDict(
             {
-                "lr": Encoder(len(config.lr), config.upscaling, config),
-                "hr": Encoder(len(config.hr), 1, config),
+                "lr": Encoder(config.inputs("lr"), config.upscaling, config),
+                "hr": Encoder(config.inputs("hr"), 1, config),
             }
         )
         self.sensor_code = nn.ParameterDict(
@@ -326,7 +341,10 @@ class Tamrf(nn.Module):
         useful = dates_with_tokens(given)
         if not useful:
             return unseen(self.config, given, len(query_days), self.device)
-        features = torch.cat([self.encoder[sensor](self.read(useful[sensor], sensor)) for sensor in useful])
+        others = self.departures(useful)
+        features = torch.cat(
+            [self.encoder[sensor](self.read(useful[sensor], sensor, others.get(sensor))) for sensor in useful]
+        )
         seen = tokens_seen(self.config, useful)
         rows, columns = features.shape[-2:]
         folded = self.folded({sensor: series.days for sensor, series in useful.items()}, query_days)
@@ -348,10 +366,41 @@ class Tamrf(nn.Module):
         mean, std = (self.get_buffer(f"{sensor}_{what}")[:, None, None] for what in ("mean", "std"))
         return (images - mean) / std
 
-    def read(self, series: Series, sensor: SensorId) -> Tensor:
+    def read(self, series: Series, sensor: SensorId, departures: Tensor | None = None) -> Tensor:
         """A series as the sensor's encoder reads it, the mean in place of what is missing."""
         ready = self.standardised(series.images.to(self.device, torch.float32), sensor)
-        return ready if series.valid is None else ready.where(series.valid.to(self.device), 0)
+        ready = ready if series.valid is None else ready.where(series.valid.to(self.device), 0)
+        return ready if departures is None else torch.cat([ready, departures.to(self.device)], 1)
+
+    def departures(self, given: Mapping[SensorId, Series]) -> dict[SensorId, Tensor]:
+        """Each sensor's images less the other's, interpolated to their days; nothing unless `compared`.
+
+        Standardised, in the bands alike (t, b, y, x) on the sensor's own grid, 0 where either is unknown.
+        On the device of the images.
+        """
+        if not self.config.compared:
+            return {}
+        out: dict[SensorId, Tensor] = {}
+        for sensor, (images, days, valid) in given.items():
+            other: SensorId = "hr" if sensor == "lr" else "lr"
+            own = self.config.alike(sensor)
+            values = images[:, own].float()
+            if other not in given:
+                out[sensor] = torch.zeros_like(values)
+                continue
+            line = on_grid_of(sensor, self.line(given[other], other, days), self.config.upscaling)
+            known = torch.isfinite(line) if valid is None else torch.isfinite(line) & valid[:, own]
+            std = self.get_buffer(f"{sensor}_std")[own].to(values.device)[:, None, None]
+            out[sensor] = ((values - line) / std).where(known, 0)
+        return out
+
+    def line(self, series: Series, sensor: SensorId, query_days: Tensor) -> Tensor:
+        """The bands alike of a sensor, interpolated in time on its own grid; NaN where never seen."""
+        places = self.config.alike(sensor)
+        images = series.images[:, places].float()
+        valid = torch.ones_like(images, dtype=torch.bool) if series.valid is None else series.valid[:, places]
+        nothing = images.new_full((len(places),), torch.nan)
+        return linear_in_time(images, series.days, valid, query_days, nothing)
 
     def tokens(self, features: Tensor, codes: Tensor) -> Tensor:
         """Features (p, t, features) beside their dates' codes (t or p t, time and sensor code)."""
@@ -463,6 +512,11 @@ class Tamrf(nn.Module):
 def finer(images: Tensor, times: int) -> Tensor:
     """Images (n, b, y, x) on a grid of pixels a few times as small, bicubic."""
     return F.interpolate(images, scale_factor=times, mode="bicubic", align_corners=False)
+
+
+def on_grid_of(sensor: SensorId, images: Tensor, upscaling: int) -> Tensor:
+    """The other sensor's images on a sensor's grid: the mean over its pixels, or bicubic; NaN spreads."""
+    return F.avg_pool2d(images, upscaling) if sensor == "lr" else finer(images, upscaling)
 
 
 # --- what comes in

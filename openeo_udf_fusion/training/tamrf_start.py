@@ -74,6 +74,7 @@ CONFIGS: Mapping[Size, Config] = {
         mlp=96,
         clear_only=True,
         anchored=True,
+        compared=True,
     ),
 }
 HABITS: Mapping[Size, Habits] = {

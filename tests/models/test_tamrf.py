@@ -224,9 +224,9 @@ def test_what_does_not_fit_is_refused(small, change, words):
 # --- what is missing
 
 
-def anchored():
+def anchored(**more):
     torch.manual_seed(4)
-    return tamrf.Tamrf(replace(SMALL, clear_only=True, anchored=True)).eval()
+    return tamrf.Tamrf(replace(SMALL, clear_only=True, anchored=True, **more)).eval()
 
 
 def masks(series, share=0.4):
@@ -244,9 +244,9 @@ def alike(one, other, tolerance=1e-6):
     return same and close([a.nan_to_num() for a in one], [b.nan_to_num() for b in other], tolerance)
 
 
-@pytest.fixture(params=["plain", "anchored"])
+@pytest.fixture(params=["plain", "anchored", "compared"])
 def either(request, small):
-    return small if request.param == "plain" else anchored()
+    return small if request.param == "plain" else anchored(compared=request.param == "compared")
 
 
 @pytest.mark.parametrize("sensor", tamrf.SENSORS)
@@ -344,6 +344,31 @@ def test_an_anchored_network_adds_its_corrections_to_the_interpolation():
     corrections = tamrf.predict(bare, **series)
     added = [lines[s] + part for s, part in zip(tamrf.SENSORS, corrections, strict=True)]
     assert alike(tamrf.predict(model, **series), added)
+
+
+def test_each_sensor_is_compared_with_the_others_interpolation():
+    model, series = anchored(compared=True), given()
+    model.hr_std.fill_(0.5)
+    series["hr_valid"] = torch.ones_like(series["hr"], dtype=torch.bool)
+    series["hr_valid"][:, 6, 3:6, 3:6] = False  # B08, which has no like
+    series["hr_valid"][:, 2, 6:9, 3:6] = False  # B04 of a whole pixel of Landsat
+    parts = {s: tamrf.Series(series[s], series[f"{s}_days"], series.get(f"{s}_valid")) for s in tamrf.SENSORS}
+    found = model.departures(parts)
+    assert {s: tuple(each.shape) for s, each in found.items()} == {"lr": (3, 6, 4, 4), "hr": (4, 6, 12, 12)}
+    line = np.interp(series["lr_days"], series["hr_days"], series["hr"][:, 2, 3:6, 3:6].mean((1, 2)))
+    np.testing.assert_allclose(found["lr"][:, 2, 1, 1], series["lr"][:, 3, 1, 1] - line, atol=1e-6)
+    assert (found["lr"][:, 2, 2, 1] == 0).all()
+    assert (found["hr"][:, 2, 6:9, 3:6] == 0).all()
+    flat = {**parts, "lr": tamrf.Series(torch.full_like(series["lr"], 0.2), series["lr_days"])}
+    np.testing.assert_allclose(
+        model.departures(flat)["hr"][:, 1], (series["hr"][:, 1] - 0.2) / 0.5, atol=1e-6
+    )
+
+
+def test_a_sensor_alone_is_compared_with_nothing():
+    model, series = anchored(compared=True), given()
+    found = model.departures({"hr": tamrf.Series(series["hr"], series["hr_days"])})
+    assert (found["hr"] == 0).all()
 
 
 @pytest.mark.parametrize("share", [0, 0.6])
