@@ -182,7 +182,7 @@ def described(task: Task, record: Json) -> Json:
         "note": "Trained on a few small sites so that it can be compared with TAMRF trained on the same: not "
         "the published weights, nor as good as they may be.",
         "command": f"openeo-udf-fusion train tamrf --network {task.name} --data DIR "
-        f"--steps {record['steps']} --seed {record['seed']}",
+        f"--steps {record['steps']} --learning-rate {record['learning_rate']} --seed {record['seed']}",
         "sites": places,
         "sites_sha256": fingerprint(task.sites),
         "held_out": {BELGIUM: HELD_OUT, "buffer_days": BUFFER_DAYS},
