@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from openeo_udf_fusion import __version__
-from openeo_udf_fusion.evaluation.s1s2_errors import Bools, Draws, Errors
+from openeo_udf_fusion.evaluation.s1s2_errors import Bools, Doubles, Draws, Errors
 from openeo_udf_fusion.evaluation.s1s2_rivals import FUSED, LINE, Image, draw_again, methods
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.embedder import Embedder
@@ -103,7 +103,7 @@ def evaluate(
     Json
         `pooled`: for each of `POOLS` a row per method with RMSE and MAE per band in reflectance, their ratios
         to the line's (mean over bands) and 95 % intervals, and `fused_over`, the fused code against each
-        other method; `reconstruction` and `comparison`: the same by gap and part of the site; `coverage`: of
+        other method, with the days to the nearest clear value (its 10 %, 50 % and 90 % over images); `reconstruction` and `comparison`: the same by gap and part of the site; `coverage`: of
         the intervals that sigma promises.
     """
     sites = s1s2_sites.read_sites(data)
@@ -185,6 +185,7 @@ def add_up(case: Case, drawn: Mapping[str, Image], sigma: Image, strip: int, hal
     """Sums over the strip, and over the rest without the buffer beside the strip."""
     estimates = np.stack([*drawn.values()])
     valid = case.valid & np.isfinite(estimates).all(0)
+    away = days_to_clear(case)
     error = np.where(valid, np.abs(estimates - case.truth), 0).astype(np.float64)
     inside = valid & (error[[*drawn].index(FUSED)] <= QUANTILE_80 * sigma)
     found = []
@@ -200,9 +201,18 @@ def add_up(case: Case, drawn: Mapping[str, Image], sigma: Image, strip: int, hal
                 is_strip=np.array([columns.start == strip]),
                 day=np.array([case.day], np.int64),
                 half_gap=np.array([half_gap], np.int64),
+                to_clear=np.array([np.nanmean(away[:, columns])]),
             )
         )
     return found
+
+
+def days_to_clear(case: Case) -> Doubles:
+    """Days (y, x) to the nearest clear value that may be seen; NaN without any."""
+    series = case.seen["s2"]
+    away = np.abs(series.days - case.day).astype(np.float64)[:, None, None]
+    nearest = np.where(series.valid.any(1), away, np.inf).min(0)
+    return np.where(np.isfinite(nearest), nearest, np.nan)
 
 
 def for_card(result: Json) -> Json:

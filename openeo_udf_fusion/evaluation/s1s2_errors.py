@@ -36,6 +36,8 @@ class Errors:
         (images, methods, bands): sums of errors and of their squares.
     is_strip, day, half_gap
         (images,)
+    to_clear
+        (images,): mean over pixels of the days to the nearest clear value that may be seen.
     """
 
     methods: tuple[str, ...]
@@ -46,6 +48,7 @@ class Errors:
     is_strip: Bools
     day: Days
     half_gap: Days
+    to_clear: Doubles
 
     @classmethod
     def of(cls, parts: Sequence["Errors"]) -> "Errors":
@@ -69,9 +72,14 @@ class Errors:
         names = [field.name for field in fields(self) if field.name != "methods"]
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
-    def counts(self) -> dict[str, int]:
-        """How many dates and blocks of dates they are of."""
-        return {"dates": len(np.unique(self.day)), "blocks": len(np.unique(self.blocks))}
+    def counts(self) -> Json:
+        """How many dates and blocks of dates they are of, and how far the nearest clear values were."""
+        nearest = np.quantile(self.to_clear, (0.1, 0.5, 0.9))
+        return {
+            "dates": len(np.unique(self.day)),
+            "blocks": len(np.unique(self.blocks)),
+            "days_to_clear": [round(float(days), 1) for days in nearest],
+        }
 
     def coverage(self) -> float:
         """Share of the observations in the central 80 % that the fused code's sigma promises."""

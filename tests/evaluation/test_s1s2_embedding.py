@@ -74,10 +74,28 @@ def test_the_season_is_told_from_the_date():
     gaps = np.array([30, 30, 20, 20, 15])
     nothing = np.ones((5, 1))
     errors = Errors(
-        ("fused",), nothing, nothing, nothing[None], nothing[None], gaps > 99, days.astype(np.int64), gaps
+        ("fused",),
+        nothing,
+        nothing,
+        nothing[None],
+        nothing[None],
+        gaps > 99,
+        days.astype(np.int64),
+        gaps,
+        gaps,
     )
     chosen = evaluation.in_pool(errors, "long gaps in season")
     assert chosen.tolist() == [False, True, True, False, False]
+
+
+def test_the_nearest_clear_value_is_beyond_the_gap(site):
+    days = is_test(site.observed["s2"].days)
+    for case in cases(site, days, days, 15):
+        away = evaluation.days_to_clear(case)
+        assert np.nanmin(away) > 15
+        series = case.seen["s2"]
+        near = np.abs(series.days[series.valid[:, 0, 2, 3]] - case.day).min()
+        assert away[2, 3] == near
 
 
 def test_the_kernel_mean_is_that_of_clear_values_alone(site):
