@@ -191,7 +191,7 @@ def evaluate(
 def not_trained(comparators: Sequence[Method]) -> list[str]:
     """A note on each comparator of which there are no weights."""
     there = {method.name for method in comparators}
-    return [f"{label}: not trained here, no weights." for name, label in NAMES.items() if name not in there]
+    return [f"{name}: not trained here, no weights." for name in NAMES if name not in there]
 
 
 def is_of(name: str, fusers: Mapping[str, Fuser]) -> bool:

@@ -1,64 +1,41 @@
 """The networks that TAMRF is compared with, trained on the same dates: DSen2 and U-TILISE."""
 
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load as load_tensors
 
-from openeo_udf_fusion.baselines.image_pairs import dated_images
-from openeo_udf_fusion.baselines.stair import on_days
-from openeo_udf_fusion.evaluation.tamrf_methods import Method, clear_only
-from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models import cards, dsen2, utilise, weights
+from openeo_udf_fusion.evaluation.comparators import dsen2, stored, utilise
+from openeo_udf_fusion.evaluation.tamrf_methods import Method, of_baseline
+from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.training.tamrf_sites import Site
 
-Network = TypeVar("Network", bound=torch.nn.Module)
-Values = NDArray[np.float32]
-Days = NDArray[np.int32]
-FOLDER = Path(__file__).parent / "comparators"
-NAMES = {"dsen2": "DSen2", "utilise": "U-TILISE"}
+NAMES = {dsen2.NAME: "DSen2, trained on the same sites", utilise.NAME: "U-TILISE, trained on the same sites"}
 
 
-def trained(folder: Path = FOLDER) -> list[Method]:
-    """Those of which there are weights.
+def trained(folder: Path = stored.FOLDER) -> list[Method]:
+    """Those of which a folder has weights.
 
     Raises
     ------
     CorruptWeights
-        The weights are missing or not the bytes that the card promises.
+        Weights are missing beside their card, or not the bytes that it promises.
     """
+
+    def sharpen(site: Site, days: NDArray[np.int32], sensor: str) -> NDArray[np.float32]:
+        # It sees each image by itself, so what is beside a cloud does not suffer from it.
+        return dsen2.predict(site.observed, days, sensor, folder=folder).mean
+
+    methods = [
+        Method(dsen2.NAME, NAMES[dsen2.NAME], sharpen, ("band_sharpening",), ("s2",)),
+        Method(
+            utilise.NAME,
+            NAMES[utilise.NAME],
+            of_baseline(partial(utilise.predict, folder=folder)),
+            ("gap_filling", "fusion"),
+            ("s2",),
+        ),
+    ]
     there = {*cards.names(folder)}
-    methods = []
-    if "dsen2" in there:
-        sharpener = loaded(dsen2.DSen2(dsen2.Config(**shape("dsen2", folder))), "dsen2", folder)
-
-        def sharpen(site: Site, days: Days, sensor: str) -> Values:
-            images, own = dated_images(site.observed, sensor)
-            return dsen2.sharpened(sharpener, on_days(images, own, days))
-
-        methods.append(Method("dsen2", NAMES["dsen2"], sharpen, ("band_sharpening",), ("s2",)))
-    if "utilise" in there:
-        filler = loaded(utilise.Utilise(utilise.Config(**shape("utilise", folder))), "utilise", folder)
-
-        def fill(site: Site, days: Days, sensor: str) -> Values:
-            images, own = dated_images(clear_only(site), sensor)
-            return utilise.filled(filler, images, own, days.astype(np.int64))
-
-        methods.append(Method("utilise", NAMES["utilise"], fill, ("gap_filling", "fusion"), ("s2",)))
-    return methods
-
-
-def shape(name: str, folder: Path) -> Json:
-    """The arguments of a network's Config, as its card states them; JSON has no tuples."""
-    values = cards.read(name, folder).hyperparameters
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-
-
-def loaded(model: Network, name: str, folder: Path) -> Network:
-    """A network with its weights."""
-    card = cards.read(name, folder)
-    model.load_state_dict(load_tensors(weights.verified(folder / card.weights_file, card.sha256)))
-    return model.eval()
+    return [method for method in methods if method.name in there]

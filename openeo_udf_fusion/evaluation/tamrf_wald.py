@@ -8,20 +8,16 @@ former. It asks whether a method works one scale further up than where it is use
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines.image_pairs import BANDS, UPSCALING
 from openeo_udf_fusion.evaluation.tamrf_scores import COARSE, FINE
-from openeo_udf_fusion.models import psf
 from openeo_udf_fusion.models.series import Observations
+from openeo_udf_fusion.training.dsen2 import FACTOR, degraded
 from openeo_udf_fusion.training.s1s2_sites import band_of
-from openeo_udf_fusion.training.tamrf_losses import MTF
 from openeo_udf_fusion.training.tamrf_sites import BELGIUM, Site, doubled, open_part, sentinel2
 
 Values = NDArray[np.float32]
-FACTOR = 2
-RESPONSE = MTF["s2"][COARSE[0]]
 
 
 def sites(folder: Path) -> tuple[Site, Site]:
@@ -43,20 +39,11 @@ def sites(folder: Path) -> tuple[Site, Site]:
         if found is not None:
             truth[:, place] = found[..., :size, :size]
     shown = truth.copy()
-    shown[:, FINE] = truth[:, FINE]
     for place in COARSE:
         shown[:, place] = doubled(degraded(truth[:, place : place + 1])[:, 0])
     clear = fine.clear["s2"][:, ::FACTOR, ::FACTOR][..., :size, :size]
     made = [Site(BELGIUM, {"s2": series(each, days)}, {"s2": clear}) for each in (shown, truth)]
     return tuple(each.crop(0, 0, size // UPSCALING * UPSCALING) for each in made)  # type: ignore[return-value]
-
-
-def degraded(images: Values) -> Values:
-    """Images (t, b, y, x) with pixels twice as large, through the point spread function of those."""
-    count = images.shape[1]
-    seen = psf.blurred(torch.from_numpy(images), [RESPONSE] * count, [FACTOR] * count)
-    coarse: Values = psf.coarser(seen, FACTOR).numpy()
-    return coarse
 
 
 def series(values: Values, days: NDArray[np.int32]) -> Observations:

@@ -113,8 +113,8 @@ def test_all_of_it_is_json_with_the_paper_apart(evaluated):
     result = json.loads(json.dumps(evaluated[0], allow_nan=False))
     assert result["models"] == ["tamrf", "tamrf_compensated"]
     assert all("other data" in row["source"] for row in result["paper"])
-    assert any("U-TILISE: not trained here" in note for note in result["notes"])
-    assert not any("DSen2: not trained" in note for note in result["notes"])
+    assert any("utilise: not trained here" in note for note in result["notes"])
+    assert not any("dsen2: not trained" in note for note in result["notes"])
     assert {row["brisque"] for row in result["rows"]} == {None}
 
 
