@@ -167,3 +167,12 @@ def test_bfloat16_is_for_reflectance_alone(fuser, observed):
 def test_what_does_not_fit_is_refused(fuser, observed, change, error, words):
     with pytest.raises(error, match=words):
         fuser.fuse(change(observed), QUERY, FIRST)
+
+
+@pytest.mark.parametrize(
+    "size", [11, 22]
+)  # 33 and 66 rows: the last strip needs no row that is not there yet
+def test_any_height_is_decoded_strip_by_strip(size):
+    observed = {"s2": series("s2", 3, size)}
+    found = fuser_of().fuse(observed, QUERY[:1], FIRST, ["s2"])
+    assert np.isfinite(found["s2"]).all()
