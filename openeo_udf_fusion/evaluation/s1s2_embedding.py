@@ -103,8 +103,9 @@ def evaluate(
     Json
         `pooled`: for each of `POOLS` a row per method with RMSE and MAE per band in reflectance, their ratios
         to the line's (mean over bands) and 95 % intervals, and `fused_over`, the fused code against each
-        other method, with the days to the nearest clear value (its 10 %, 50 % and 90 % over images); `reconstruction` and `comparison`: the same by gap and part of the site; `coverage`: of
-        the intervals that sigma promises.
+        other method, with the days to the nearest clear value (10 %, 50 % and 90 % of the images);
+        `reconstruction` and `comparison`: the same by gap and part of the site; `coverage`: of the intervals
+        that sigma promises.
     """
     sites = s1s2_sites.read_sites(data)
     errors = measure(sites, embedder, alone or {}, settings, progress)
