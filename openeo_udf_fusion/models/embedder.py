@@ -12,7 +12,7 @@ from torch import Tensor
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.s1s2_embedding import Config, Features, Frames, S1S2Embedding, SensorConfig
-from openeo_udf_fusion.models.series import LEVELS, MISSING_LEVEL, Observations
+from openeo_udf_fusion.models.series import LEVELS, MISSING_LEVEL, Observations, size_of
 from openeo_udf_fusion.models.threads import side_by_side
 from openeo_udf_fusion.models.torch_runtime import pool_of_callers_threads
 
@@ -136,16 +136,7 @@ class Embedder:
         unknown = sorted({*observed, *reconstruct} - {*known})
         if unknown:
             raise InvalidParameter(f"the embedding knows the sensors {known}, not {unknown}")
-        sizes = set()
-        for name, series in observed.items():
-            bands, shape = self.config.sensor(name).bands, series.values.shape
-            fits = len(shape) == 4 and shape == series.valid.shape and shape[1] == len(bands)
-            if not fits or series.days.shape != (shape[0],):
-                raise InvalidCube(
-                    f"{name} needs values and valid (t, {len(bands)}, y, x) in the order {bands} and "
-                    f"days (t,); got values {shape}, valid {series.valid.shape}, days {series.days.shape}"
-                )
-            sizes.add(shape[2:])
+        sizes = {size_of(name, series, self.config.sensor(name).bands) for name, series in observed.items()}
         if len(sizes) != 1:
             raise InvalidCube(f"one sensor or more on one grid of pixels was needed, got {sorted(sizes)}")
         y, x = sizes.pop()

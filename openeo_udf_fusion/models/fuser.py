@@ -10,7 +10,7 @@ from torch import Tensor
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.models import tamrf
-from openeo_udf_fusion.models.series import Observations, Precision
+from openeo_udf_fusion.models.series import Observations, Precision, size_of
 
 SENSORS: Mapping[str, tamrf.SensorId] = MappingProxyType({"l8": "lr", "s2": "hr"})
 """The network's name of each sensor."""
@@ -140,16 +140,10 @@ class Fuser:
     def _size(self, observed: Mapping[str, Observations]) -> tuple[int, int]:
         """Rows and columns of the result, once all shapes agree."""
         sizes = {}
-        for sensor, (values, valid, days) in observed.items():
-            bands, shape = self.bands[sensor], values.shape
-            fits = len(shape) == 4 and shape == valid.shape and shape[1] == len(bands)
-            if not fits or days.shape != shape[:1]:
-                raise InvalidCube(
-                    f"{sensor} needs values and valid (t, {len(bands)}, y, x) in the order {bands} and "
-                    f"days (t,); got values {shape}, valid {valid.shape}, days {days.shape}"
-                )
+        for sensor, series in observed.items():
+            rows, columns = size_of(sensor, series, self.bands[sensor])
             scale = self.config.scale(SENSORS[sensor])
-            sizes[sensor] = scale * shape[2], scale * shape[3]
+            sizes[sensor] = scale * rows, scale * columns
         if len({*sizes.values()}) != 1:
             raise InvalidCube(
                 f"l8 at 30 m must cover the pixels of s2 at 10 m, {self.config.upscaling} to one along each "

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
-from openeo_udf_fusion.models.series import Daily, Network, Observations, Prediction
+from openeo_udf_fusion.models.series import Daily, Network, Observations, Prediction, size_of
 
 T = TypeVar("T", bound=np.generic)
 
@@ -111,17 +111,10 @@ class Pixelwise:
             raise InvalidParameter(f"the model knows the sensors {sorted(self.network.bands)}, not {unknown}")
         if not all(0 < level < 1 for level in quantiles):
             raise InvalidParameter(f"quantile levels lie between 0 and 1, got {list(quantiles)}")
-        sizes = set()
-        for sensor, series in observed.items():
-            bands, shape = self.network.bands[sensor], series.values.shape
-            days = series.days.shape
-            fits = len(shape) == 4 and shape == series.valid.shape and shape[1] == len(bands)
-            if not fits or days not in ((shape[0],), (shape[0], *shape[2:])):
-                raise InvalidCube(
-                    f"{sensor} needs values and valid (t, {len(bands)}, y, x) in the order {bands} and "
-                    f"days (t,) or (t, y, x); got values {shape}, valid {series.valid.shape}, days {days}"
-                )
-            sizes.add(shape[2:])
+        sizes = {
+            size_of(sensor, series, self.network.bands[sensor], day_per_pixel=True)
+            for sensor, series in observed.items()
+        }
         if len(sizes) != 1:
             raise InvalidCube(f"the sensors must lie on one grid of pixels, got {sorted(sizes)}")
         y, x = sizes.pop()

@@ -1,11 +1,13 @@
 """What goes into a temporal model and what comes out of it: numpy arrays, one tuple a sensor."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from openeo_udf_fusion.errors import InvalidCube
 
 T = TypeVar("T")
 
@@ -35,6 +37,38 @@ class Observations(NamedTuple):
     values: NDArray[np.float32]
     valid: NDArray[np.bool_]
     days: NDArray[np.int32]
+
+
+def size_of(
+    sensor: str, observed: Observations, bands: Sequence[str], *, day_per_pixel: bool = False
+) -> tuple[int, int]:
+    """Return rows and columns of a sensor's observations.
+
+    Parameters
+    ----------
+    sensor
+        What the message calls it.
+    observed
+        Its observations.
+    bands
+        Those that the model reads, in its order.
+    day_per_pixel
+        Whether each pixel may have days of its own.
+
+    Raises
+    ------
+    InvalidCube
+        Shapes that disagree with the bands or with one another.
+    """
+    shape, days = observed.values.shape, observed.days.shape
+    fits = len(shape) == 4 and shape == observed.valid.shape and shape[1] == len(bands)
+    if not fits or not (days == shape[:1] or (day_per_pixel and days == (shape[0], *shape[2:]))):
+        raise InvalidCube(
+            f"{sensor} needs values and valid (t, {len(bands)}, y, x) in the order {tuple(bands)} and "
+            f"days (t,){' or (t, y, x)' if day_per_pixel else ''}; got values {shape}, valid "
+            f"{observed.valid.shape}, days {days}"
+        )
+    return shape[2], shape[3]
 
 
 class Prediction(NamedTuple):
