@@ -171,7 +171,7 @@ def test_what_does_not_fit_is_refused(fuser, observed, change, error, words):
 
 @pytest.mark.parametrize(
     "size", [11, 22]
-)  # 33 and 66 rows: the last strip needs no row that is not there yet
+)  # 33 and 66 rows: the last strip needs no row anew
 def test_any_height_is_decoded_strip_by_strip(size):
     observed = {"s2": series("s2", 3, size)}
     found = fuser_of().fuse(observed, QUERY[:1], FIRST, ["s2"])
