@@ -291,7 +291,7 @@ def filled(model: Utilise, images: Values, days: Days, query_days: Days) -> Valu
         near = (days >= first) & (days < first + config.block_days + 2 * config.support_days)
         asked = np.flatnonzero(between & (query_days // config.block_days == block))
         for kept, tile, inner in tiles(images.shape[2:], config):
-            made = on_days(model, images[near][:, :, *tile], days[near] - first, query_days[asked] - first)
+            made = on_days(model, images[:, :, *tile][near], days[near] - first, query_days[asked] - first)
             result[asked, :, kept[0], kept[1]] = made[:, :, *inner]
     return result
 
