@@ -123,9 +123,9 @@ def write_skill(result: Json, folder: Path | None) -> None:
     """Put the skill into a card: the shipped one, or that in a folder."""
     from openeo_udf_fusion.evaluation import skill
     from openeo_udf_fusion.models import cards
-    from openeo_udf_fusion.training import card
+    from openeo_udf_fusion.training import satfusenet_card
 
-    changed = card.change(folder or cards.FOLDER, {"fusion:skill": skill.for_card(result)})
+    changed = satfusenet_card.change(folder or cards.FOLDER, {"fusion:skill": skill.for_card(result)})
     print(f"wrote {changed}", file=sys.stderr)
 
 

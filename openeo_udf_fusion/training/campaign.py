@@ -13,7 +13,7 @@ from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.satfusenet import SatFuseNet
-from openeo_udf_fusion.training import card, composites, store
+from openeo_udf_fusion.training import composites, satfusenet_card, store
 from openeo_udf_fusion.training.calibration import Residuals, fit, real_composites, residuals
 from openeo_udf_fusion.training.folds import FOLDS, Split, blocks_of, split
 from openeo_udf_fusion.training.noise import Noise, Sky
@@ -109,7 +109,7 @@ def train_network(
     folder = folder_of(out, fold)
     model, record = train(pool, watched, folder, schedule, resume=resume)
     training = training_record(pairs.record, split_of(pairs, fold), record, command)
-    return card.write(model, training, {}, {}, folder)
+    return satfusenet_card.write(model, training, {}, {}, folder)
 
 
 def training_record(made: Json, parts: Split, schedule: Json, command: str) -> Json:
@@ -160,14 +160,16 @@ def calibrate(pairs: store.Store, out: Path, data: Path) -> list[Path]:
         folder = folder_of(out, fold)
         model = network(folder)
         real = real_composites(model, withheld) if withheld else []
-        written.append(card.recalibrate(folder, fit(model, others, seen, real)))
+        written.append(satfusenet_card.recalibrate(folder, fit(model, others, seen, real)))
     return written
 
 
 def check_trained(out: Path) -> None:
     """Refuse a folder in which not all networks of a campaign are trained."""
     missing = [
-        fold for fold in (*range(FOLDS), None) if not (folder_of(out, fold) / f"{card.NAME}.json").is_file()
+        fold
+        for fold in (*range(FOLDS), None)
+        if not (folder_of(out, fold) / f"{satfusenet_card.NAME}.json").is_file()
     ]
     if missing:
         names = ["the one to ship" if fold is None else f"fold {fold}" for fold in missing]
@@ -182,7 +184,7 @@ def check_left_out(pairs: store.Store, out: Path, fold: int) -> None:
     fingerprints = pairs.record.get("fingerprints")
     if fingerprints is None:
         return
-    seen = cards.read(card.NAME, folder_of(out, fold)).training["pixels_sha256"] or []
+    seen = cards.read(satfusenet_card.NAME, folder_of(out, fold)).training["pixels_sha256"] or []
     tested = {fingerprints[pixel] for pixel in split_of(pairs, fold).test}
     if tested & set(seen) or not seen:
         raise InvalidParameter(
@@ -198,7 +200,7 @@ def samples(pairs: store.Store, pixels: NDArray[np.int64]) -> Pairs:
 
 def network(folder: Path) -> SatFuseNet:
     """A trained network as it is, without calibration."""
-    written = cards.read(card.NAME, folder)
+    written = cards.read(satfusenet_card.NAME, folder)
     model = SatFuseNet(weights.config_of(written))
     model.load_state_dict(load_file(folder / written.weights_file))
     return model.eval()

@@ -8,7 +8,7 @@ from openeo_udf_fusion.errors import ExportFailed
 from openeo_udf_fusion.models import calibration, cards, weights
 from openeo_udf_fusion.models.pixelwise import Pixelwise
 from openeo_udf_fusion.models.satfusenet import SatFuseNet
-from openeo_udf_fusion.training import card, model_card, onnx_export, onnx_trials
+from openeo_udf_fusion.training import model_card, onnx_export, onnx_trials, satfusenet_card
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_step_at_the_edge_is_refused(trained, ready_made, tmp_path, monkeypatc
 def test_training_anew_takes_the_graph_off_the_card(tiny, trained, ready_made):
     onnx_export.export_model("satfusenet", trained, trained)
     assert cards.read("satfusenet", trained).onnx is not None
-    card.write(SatFuseNet(tiny), {"kind": "semi-real"}, {}, {}, trained)
+    satfusenet_card.write(SatFuseNet(tiny), {"kind": "semi-real"}, {}, {}, trained)
     assert cards.read("satfusenet", trained).onnx is None
 
 

@@ -4,12 +4,12 @@ import torch
 
 from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.satfusenet import SatFuseNet
-from openeo_udf_fusion.training import card
+from openeo_udf_fusion.training import satfusenet_card
 
 
 def test_what_is_written_loads_again(tiny, tmp_path):
     model = SatFuseNet(tiny)
-    card.write(model, {"kind": "semi-real"}, {}, {"command": "none"}, tmp_path)
+    satfusenet_card.write(model, {"kind": "semi-real"}, {}, {"command": "none"}, tmp_path)
     read = cards.read("satfusenet", tmp_path)
     assert weights.config_of(read) == tiny
     loaded = weights.load("satfusenet", device="cpu", folder=tmp_path).network.model.state_dict()
@@ -19,10 +19,10 @@ def test_what_is_written_loads_again(tiny, tmp_path):
 
 
 def test_a_new_calibration_takes_the_skill_measured_with_the_old_one_away(tiny, tmp_path):
-    file = card.write(SatFuseNet(tiny), {"kind": "semi-real"}, {}, {"command": "none"}, tmp_path)
+    file = satfusenet_card.write(SatFuseNet(tiny), {"kind": "semi-real"}, {}, {"command": "none"}, tmp_path)
     before = json.loads(file.read_text())["properties"]
     numbers = {"knots": [1, -2.5, 3e-05], "table": [[0.1, 0.2], [0.3, 0.4]], "text": "a, [b  c]", "none": []}
-    card.recalibrate(tmp_path, numbers)
+    satfusenet_card.recalibrate(tmp_path, numbers)
     after = json.loads(file.read_text())["properties"]
     assert after.pop("fusion:calibration") == numbers
     assert after.pop("fusion:skill") == {}
