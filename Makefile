@@ -38,6 +38,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	# The other mode finds the package after a folder of the same name, the one that a checkout has, say.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[dev]'
+	# For the model in its wheel alone; what its own code needs is not.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps brisque
 	touch $@
 
 clean:
