@@ -7,7 +7,12 @@ STRIP_ROWS = 32
 
 
 def linear_in_time(
-    images: Tensor, days: Tensor, valid: Tensor, query_days: Tensor, otherwise: Tensor
+    images: Tensor,
+    days: Tensor,
+    valid: Tensor,
+    query_days: Tensor,
+    otherwise: Tensor,
+    other_days: bool = False,
 ) -> Tensor:
     """Each pixel's values on the queried days, constant before its first valid date and after its last.
 
@@ -21,6 +26,8 @@ def linear_in_time(
         (q,), counted alike.
     otherwise
         (b,), for a band of a pixel that was never seen.
+    other_days
+        Whether what was seen on a queried day itself is left out.
 
     Returns
     -------
@@ -34,7 +41,7 @@ def linear_in_time(
     for start in rows:
         strip = (..., slice(start, start + STRIP_ROWS), slice(None))
         known, seen = daily_means(images[strip], valid[strip], place, len(days))
-        parts.append(between_neighbours(known, seen, days, query_days, otherwise))
+        parts.append(between_neighbours(known, seen, days, query_days, otherwise, other_days))
     return torch.cat(parts, -2)
 
 
@@ -47,15 +54,15 @@ def daily_means(images: Tensor, valid: Tensor, place: Tensor, count: int) -> tup
 
 
 def between_neighbours(
-    known: Tensor, seen: Tensor, days: Tensor, query_days: Tensor, otherwise: Tensor
+    known: Tensor, seen: Tensor, days: Tensor, query_days: Tensor, otherwise: Tensor, other_days: bool
 ) -> Tensor:
     """As `linear_in_time`, with `days` in order and none of them twice."""
     count = len(days)
     order = torch.arange(count, dtype=torch.int16, device=known.device)[:, None, None, None]
     before = torch.where(seen, order, -1).cummax(0).values  # the last valid date so far, -1: none
     after = torch.where(seen, order, count).flip(0).cummin(0).values.flip(0)
-    last = torch.searchsorted(days, query_days, right=True) - 1
-    next_ = torch.searchsorted(days, query_days)
+    last = torch.searchsorted(days, query_days, right=not other_days) - 1
+    next_ = torch.searchsorted(days, query_days, right=other_days)
     left = torch.where((last >= 0)[:, None, None, None], before[last.clamp(min=0)], -1)
     right = torch.where((next_ < count)[:, None, None, None], after[next_.clamp(max=count - 1)], count)
     left, right = torch.where(left < 0, right, left).long(), torch.where(right >= count, left, right).long()

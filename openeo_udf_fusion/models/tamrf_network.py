@@ -62,8 +62,9 @@ class Config:
         What is decoded is a correction of the linear interpolation in time between each pixel's own valid
         values of the band (of its mean where it was never seen), Landsat's at 30 m and then bicubic.
     compared
-        An encoder also reads how an image differs from the other sensor's, interpolated likewise to its
-        day, in the bands that are alike: what that sensor's interpolation lacks on the day. 0 where unknown.
+        An encoder also reads how an image differs from what others tell of its day, interpolated likewise:
+        those of its own sensor on other days, which shows haze, and those of the other sensor, in the bands
+        that are alike, which shows what that one's interpolation lacks on the day. 0 where unknown.
     """
 
     lr: tuple[str, ...] = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "LST")
@@ -107,7 +108,8 @@ class Config:
 
     def inputs(self, sensor: SensorId) -> int:
         """How many numbers per pixel the sensor's encoder reads."""
-        return len(self.bands(sensor)) + (len(self.alike(sensor)) if self.compared else 0)
+        bands = len(self.bands(sensor))
+        return 2 * bands + len(self.alike(sensor)) if self.compared else bands
 
 
 # --- images to features
@@ -373,34 +375,31 @@ class Tamrf(nn.Module):
         return ready if departures is None else torch.cat([ready, departures.to(self.device)], 1)
 
     def departures(self, given: Mapping[SensorId, Series]) -> dict[SensorId, Tensor]:
-        """Each sensor's images less the other's, interpolated to their days; nothing unless `compared`.
+        """Each sensor's images less what others tell of their days; nothing unless `compared`.
 
-        Standardised, in the bands alike (t, b, y, x) on the sensor's own grid, 0 where either is unknown.
-        On the device of the images.
+        Standardised (t, b, y, x), first all bands less the sensor's own other days, then the bands alike
+        less the other sensor; 0 where either is unknown. On the device of the images.
         """
         if not self.config.compared:
             return {}
         out: dict[SensorId, Tensor] = {}
-        for sensor, (images, days, valid) in given.items():
+        for sensor, series in given.items():
+            bands, alike = [*range(len(self.config.bands(sensor)))], self.config.alike(sensor)
+            own = line_of(series, bands, series.days, other_days=True)
             other: SensorId = "hr" if sensor == "lr" else "lr"
-            own = self.config.alike(sensor)
-            values = images[:, own].float()
-            if other not in given:
-                out[sensor] = torch.zeros_like(values)
-                continue
-            line = on_grid_of(sensor, self.line(given[other], other, days), self.config.upscaling)
-            known = torch.isfinite(line) if valid is None else torch.isfinite(line) & valid[:, own]
-            std = self.get_buffer(f"{sensor}_std")[own].to(values.device)[:, None, None]
-            out[sensor] = ((values - line) / std).where(known, 0)
+            if other in given:
+                theirs = line_of(given[other], self.config.alike(other), series.days)
+                theirs = on_grid_of(sensor, theirs, self.config.upscaling)
+            else:
+                theirs = torch.full_like(own[:, alike], torch.nan)
+            places = bands + alike
+            away = series.images[:, places].float() - torch.cat([own, theirs], 1)
+            known = (
+                torch.isfinite(away) if series.valid is None else series.valid[:, places] & away.isfinite()
+            )
+            std = self.get_buffer(f"{sensor}_std")[places].to(away.device)[:, None, None]
+            out[sensor] = (away / std).where(known, 0)
         return out
-
-    def line(self, series: Series, sensor: SensorId, query_days: Tensor) -> Tensor:
-        """The bands alike of a sensor, interpolated in time on its own grid; NaN where never seen."""
-        places = self.config.alike(sensor)
-        images = series.images[:, places].float()
-        valid = torch.ones_like(images, dtype=torch.bool) if series.valid is None else series.valid[:, places]
-        nothing = images.new_full((len(places),), torch.nan)
-        return linear_in_time(images, series.days, valid, query_days, nothing)
 
     def tokens(self, features: Tensor, codes: Tensor) -> Tensor:
         """Features (p, t, features) beside their dates' codes (t or p t, time and sensor code)."""
@@ -512,6 +511,14 @@ class Tamrf(nn.Module):
 def finer(images: Tensor, times: int) -> Tensor:
     """Images (n, b, y, x) on a grid of pixels a few times as small, bicubic."""
     return F.interpolate(images, scale_factor=times, mode="bicubic", align_corners=False)
+
+
+def line_of(series: Series, places: list[int], days: Tensor, other_days: bool = False) -> Tensor:
+    """Some bands of a series, interpolated to days on its own grid; NaN where there is nothing to go by."""
+    images = series.images[:, places].float()
+    valid = torch.ones_like(images, dtype=torch.bool) if series.valid is None else series.valid[:, places]
+    nothing = images.new_full((len(places),), torch.nan)
+    return linear_in_time(images, series.days, valid, days, nothing, other_days)
 
 
 def on_grid_of(sensor: SensorId, images: Tensor, upscaling: int) -> Tensor:

@@ -73,8 +73,8 @@ def held_out_skill(model: Tamrf, sites: Sequence[Source]) -> Json:
     found = tamrf_validation.errors(fuser, tried)
     return {
         "held_out": {
-            "about": "RMSE, in reflectance and kelvin, on the dates held out of the Belgian site, all hidden at "
-            "once, as the sensor sees them; score: the mean share of interpolation's error",
+            "about": "RMSE, in reflectance and kelvin, on the dates held out of the Belgian site, all hidden "
+            "at once, as the sensor sees them; score: the mean share of interpolation's error",
             "dates": [list(interval) for interval in HELD_OUT],
             "score": round(tamrf_validation.score(found, tried), 4),
             "trials": tamrf_validation.told(found, tried),

@@ -87,7 +87,7 @@ class Habits:
         Whether clouds are left out of the input.
     """
 
-    size_px: int = 36
+    size_px: int = 30
     most_s2: int = 20
     most_l8: int = 10
     queries: int = 8

@@ -49,8 +49,8 @@ class Schedule:
     """
 
     size: Size = "small"
-    steps: int = 3000
-    learning_rate: float = 2e-3
+    steps: int = 2200
+    learning_rate: float = 1.5e-3
     warmup_steps: int = 100
     clip: float = 0.1
     average: float = 0.995
@@ -59,7 +59,7 @@ class Schedule:
     cloud_weight: float = 0.0
     detail_weight: float = 1.0
     margin_px: int = 3
-    validate_every: int = 250
+    validate_every: int = 200
     seed: int = 2018
 
 
@@ -153,8 +153,10 @@ def silence(model: Tamrf, sensor: SensorId, bands: NDArray[np.bool_]) -> None:
     places = torch.from_numpy(np.flatnonzero(bands))
     last = cast(torch.nn.Conv2d, model.decoder[-1])
     start = 0 if sensor == "lr" else len(model.config.lr)
+    first = cast(Encoder, model.encoder[sensor]).first
+    read = torch.cat([places, len(bands) + places]) if model.config.compared else places
     with torch.no_grad():
-        cast(Encoder, model.encoder[sensor]).first.weight[:, places] = 0
+        first.weight[:, read] = 0
         last.weight[start + places] = 0
         cast(Tensor, last.bias)[start + places] = 0
 

@@ -5,6 +5,7 @@ gap), and one sensor's alone (fusion). Predictions are compared with the clear p
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from openeo_udf_fusion.training.tamrf_sites import Mask, Site, scale_of
 
 Kind = TypeVar("Kind", bound=np.generic)
 Values = NDArray[np.float32]
-CHECKED_PX = 60
+CHECKED_PX = 48
 """Of a site, so much of its middle is compared."""
 MARGIN_PX = 3
 """At 10 m, as the outermost pixels know no neighbours."""
@@ -81,30 +82,44 @@ def trials(
         for task, sensors in TASKS.items():
             if task == "gap" or len(part.observed) > 1:
                 shown = part.on({s: ~away[s] | (s not in sensors) for s in part.observed})
-                found = [trial(part, shown, task, s, away, clear_only) for s in sensors if s in part.observed]
-                made += [each for each in found if each is not None]
+                clear = without_clouds(shown)
+                given = clear if clear_only else shown.observed
+                for sensor in sensors:
+                    asked = asked_of(part, sensor, away)
+                    if asked.any():
+                        made.append(trial(part, f"{part.name}, {task}", sensor, asked, given, clear))
     return made
 
 
-def trial(
-    site: Site, shown: Site, task: str, sensor: str, away: Mapping[str, Mask], clear_only: bool
-) -> Trial | None:
-    """One trial; None where no date of it is clear."""
-    values, valid, days = site.observed[sensor]
-    asked = away[sensor] & (site.clear[sensor].mean((1, 2)) >= LEAST_CLEAR)
-    if not asked.any():
-        return None
-    clear = {
-        s: Observations(o.values, o.valid & shown.clear[s][:, None], o.days)
-        for s, o in shown.observed.items()
+def asked_of(site: Site, sensor: str, away: Mapping[str, Mask]) -> Mask:
+    """Which of the hidden dates (t,) of a sensor are clear enough to be told."""
+    if sensor not in site.observed:
+        return np.zeros(0, np.bool_)
+    return np.asarray(away[sensor] & (site.clear[sensor].mean((1, 2)) >= LEAST_CLEAR))
+
+
+def without_clouds(site: Site) -> dict[str, Observations]:
+    """A site's observations of the ground."""
+    return {
+        s: Observations(o.values, o.valid & site.clear[s][:, None], o.days) for s, o in site.observed.items()
     }
+
+
+def trial(
+    site: Site,
+    task: str,
+    sensor: str,
+    asked: Mask,
+    given: Mapping[str, Observations],
+    clear: Mapping[str, Observations],
+) -> Trial:
+    """One trial."""
+    values, valid, days = site.observed[sensor]
     known = inside(valid[asked] & site.clear[sensor][asked][:, None], sensor)
     truth = inside(values[asked], sensor)
     line = naive_interpolation.predict(clear, days[asked], sensor).mean
     error = rmse(inside(on_own_grid(line, sensor), sensor), truth, known)
-    name = f"{site.name}, {task}, {sensor}"
-    given = clear if clear_only else shown.observed
-    return Trial(name, given, clear, sensor, days[asked], truth, known, error)
+    return Trial(f"{task}, {sensor}", given, clear, sensor, days[asked], truth, known, error)
 
 
 def on_own_grid(images: Values, sensor: str) -> Values:
@@ -132,11 +147,21 @@ def rmse(guess: Values, truth: Values, known: Mask) -> Values:
 def errors(fuser: Fuser, tried: Sequence[Trial]) -> list[Values]:
     """Of each trial, the RMSE of each band (b,)."""
     found = []
-    for each in tried:
-        first = int(min(o.days.min() for o in each.given.values() if len(o.days)))
-        made = fuser.fuse(each.given, each.days, first, sensors=(each.sensor,))[each.sensor]
+    for each, made in zip(tried, fused(fuser, tried), strict=True):
         found.append(rmse(inside(on_own_grid(made, each.sensor), each.sensor), each.truth, each.known))
     return found
+
+
+def fused(fuser: Fuser, tried: Sequence[Trial]) -> list[Values]:
+    """The images asked for at 10 m; trials that follow one another and show the same are told at once."""
+    made: list[Values] = []
+    for _, group in groupby(tried, lambda each: id(each.given)):
+        alike = list(group)
+        days = np.unique(np.concatenate([each.days for each in alike]))
+        first = int(min(o.days.min() for o in alike[0].given.values()))
+        images = fuser.fuse(alike[0].given, days, first, sensors=sorted({each.sensor for each in alike}))
+        made += [images[each.sensor][np.searchsorted(days, each.days)] for each in alike]
+    return made
 
 
 def score(found: Sequence[Values], tried: Sequence[Trial]) -> float:

@@ -354,21 +354,32 @@ def test_each_sensor_is_compared_with_the_others_interpolation():
     series["hr_valid"][:, 2, 6:9, 3:6] = False  # B04 of a whole pixel of Landsat
     parts = {s: tamrf.Series(series[s], series[f"{s}_days"], series.get(f"{s}_valid")) for s in tamrf.SENSORS}
     found = model.departures(parts)
-    assert {s: tuple(each.shape) for s, each in found.items()} == {"lr": (3, 6, 4, 4), "hr": (4, 6, 12, 12)}
+    assert {s: tuple(each.shape) for s, each in found.items()} == {"lr": (3, 14, 4, 4), "hr": (4, 16, 12, 12)}
     line = np.interp(series["lr_days"], series["hr_days"], series["hr"][:, 2, 3:6, 3:6].mean((1, 2)))
-    np.testing.assert_allclose(found["lr"][:, 2, 1, 1], series["lr"][:, 3, 1, 1] - line, atol=1e-6)
-    assert (found["lr"][:, 2, 2, 1] == 0).all()
-    assert (found["hr"][:, 2, 6:9, 3:6] == 0).all()
+    np.testing.assert_allclose(found["lr"][:, 8 + 2, 1, 1], series["lr"][:, 3, 1, 1] - line, atol=1e-6)
+    assert (found["lr"][:, 8 + 2, 2, 1] == 0).all()
+    assert (found["hr"][:, 10 + 2, 6:9, 3:6] == 0).all()
     flat = {**parts, "lr": tamrf.Series(torch.full_like(series["lr"], 0.2), series["lr_days"])}
     np.testing.assert_allclose(
-        model.departures(flat)["hr"][:, 1], (series["hr"][:, 1] - 0.2) / 0.5, atol=1e-6
+        model.departures(flat)["hr"][:, 10 + 1], (series["hr"][:, 1] - 0.2) / 0.5, atol=1e-6
     )
 
 
-def test_a_sensor_alone_is_compared_with_nothing():
+def test_each_image_is_compared_with_the_sensors_own_other_days():
     model, series = anchored(compared=True), given()
-    found = model.departures({"hr": tamrf.Series(series["hr"], series["hr_days"])})
-    assert (found["hr"] == 0).all()
+    found = model.departures({"hr": tamrf.Series(series["hr"], series["hr_days"])})["hr"]
+    assert (found[:, 10:] == 0).all()
+    order = np.argsort(series["hr_days"])
+    for place, date in enumerate(order):
+        others = np.delete(order, place)
+        line = np.interp(series["hr_days"][date], series["hr_days"][others], series["hr"][others, 4, 5, 6])
+        assert abs(found[date, 4, 5, 6] - (series["hr"][date, 4, 5, 6] - line)) < 1e-6
+
+
+def test_the_only_image_is_compared_with_nothing():
+    model, series = anchored(compared=True), given()
+    found = model.departures({"lr": tamrf.Series(series["lr"][:1], series["lr_days"][:1])})
+    assert (found["lr"] == 0).all()
 
 
 @pytest.mark.parametrize("share", [0, 0.6])
