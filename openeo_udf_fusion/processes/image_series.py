@@ -207,8 +207,11 @@ def _is_coarse(band: str) -> bool:
 
 
 def _start_of_pairs(lines: Values) -> int | None:
-    """Where pairs of equal lines begin, 0 or 1; None where lines do not come in pairs."""
-    same = [np.array_equal(one, next_, equal_nan=True) for one, next_ in pairwise(lines)]
+    """Where pairs of equal lines begin, 0 or 1; None where lines do not come in pairs.
+
+    What is missing equals anything: at the edge of the data half a pair may lie in a tile.
+    """
+    same = [not ((one != next_) & ~np.isnan(one + next_)).any() for one, next_ in pairwise(lines)]
     return next((start for start in (0, 1) if all(same[start::2])), None)
 
 
@@ -218,9 +221,10 @@ def _interpolated(lines: Values, start: int) -> Values:
     The kernel is the cubic convolution of Keys 1981, doi:10.1109/TASSP.1981.1163711.
     """
     count = (len(lines) + start + 1) // 2
-    first = np.maximum(2 * np.arange(count) - start, 0)
+    first = 2 * np.arange(count) - start
+    one, other = lines[np.maximum(first, 0)], lines[np.minimum(first + 1, len(lines) - 1)]
     beyond = np.full((2, *lines.shape[1:]), np.nan, np.float32)
-    pairs = np.concatenate([beyond, lines[first], beyond])
+    pairs = np.concatenate([beyond, np.where(np.isnan(one), other, one), beyond])
     out = np.empty((2 * count, *lines.shape[1:]), np.float32)
     for half, (taps, away) in enumerate(_TAPS):
         weights = np.array([_cubic(distance) for distance in away], np.float32)

@@ -225,6 +225,15 @@ def test_repeated_pixels_of_20_m_are_interpolated(start):
     np.testing.assert_array_equal(images.values[:, places][..., 0, :], repeated[..., 0, :])
 
 
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_tile_filled_up_beyond_the_data_is_interpolated_alike(cube, start):
+    odd = cube[..., start : start + 11, start : start + 9]
+    filled = odd.pad(y=(3, 4), x=(6, 5))
+    plain, padded = read(odd, "s2"), read(filled, "s2")
+    np.testing.assert_allclose(padded.values[..., 3:14, 6:15], plain.values, atol=1e-7)
+    assert padded.valid.sum() == plain.valid.sum()
+
+
 def test_pixels_of_20_m_that_were_interpolated_already_stay(cube):
     rng = np.random.default_rng(1)
     labels = [f"s2_{band}" for band in COARSE]
