@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines import dms, naive_interpolation, sen2like, stair
-from openeo_udf_fusion.baselines.image_pairs import dated_images
+from openeo_udf_fusion.baselines.image_pairs import alike_of_landsat, dated_images, finer
 from openeo_udf_fusion.evaluation.tamrf_trials import NEAR_DAYS, SENSORS
 from openeo_udf_fusion.models import thermal_residual
 from openeo_udf_fusion.models.fuser import Fuser
@@ -76,6 +76,12 @@ def stair_with_neighbours(site: Site, days: Days, sensor: str) -> Values:
     return stair.predict({**observed, "s2": on_same_day}, days, sensor).mean
 
 
+def landsat_itself(site: Site, days: Days, sensor: str) -> Values:
+    """Landsat's image of the day, bicubic, as if it were Sentinel-2's; NaN in bands of no like."""
+    images, own = dated_images(clear_only(site), "l8")
+    return stair.on_days(finer(alike_of_landsat(images), "bicubic"), own, days)
+
+
 def baselines() -> list[Method]:
     """Those without weights."""
     both = ("s2", "l8")
@@ -85,6 +91,14 @@ def baselines() -> list[Method]:
             "each sensor by itself: linear in time, bicubic in space (on its own date: bicubic)",
             of_baseline(naive_interpolation.predict),
             ("gap_filling", "fusion", "band_sharpening", "thermal_sharpening"),
+        ),
+        Method(
+            "landsat",
+            "Landsat of the day, bicubic, in the bands that have a like",
+            landsat_itself,
+            ("fusion",),
+            ("s2",),
+            ("l8",),
         ),
         Method("stair", "STAIR, pairs up to a day apart", stair_with_neighbours, ("fusion",), ("s2",), both),
         Method("sen2like", "Sen2Like's fusion", of_baseline(sen2like.predict), ("fusion",), ("s2",), both),
