@@ -102,9 +102,11 @@ class Scene:
     drawn: Mapping[str, Values]
 
     @property
-    def clear(self) -> float:
-        """Share of the image that is clear."""
-        return float(self.truth.clear[self.target.sensor][self.target.place].mean())
+    def worth(self) -> float:
+        """How good it is to look at: the clear share of the image, less if another day was asked for."""
+        sensor, place = self.target.sensor, self.target.place
+        apart = abs(int(self.truth.days(sensor)[place]) - self.target.day)
+        return float(self.truth.clear[sensor][place].mean()) - apart
 
 
 class Data(NamedTuple):
@@ -213,7 +215,7 @@ def draw_all(
     judge: Model | None,
     progress: Progress,
 ) -> tuple[list[Group], list[Scene]]:
-    """Draw and compare every target of every trial; keep the clearest date of each task and sensor."""
+    """Draw and compare every target of every trial; keep the best date to look at of each task."""
     groups: dict[tuple[str, str, str], Group] = {}
     scenes: dict[tuple[str, str, str], Scene] = {}
     for trial, truth in asked:
@@ -222,7 +224,7 @@ def draw_all(
             measured = measured_of(scene)
             found = compare(measured, scene.drawn, settings.margin_px, judge.score if judge else None)
             groups.setdefault(key, Group(*key)).dates.append(found)
-            if key not in scenes or scene.clear > scenes[key].clear:
+            if key not in scenes or scene.worth > scenes[key].worth:
                 scenes[key] = scene
         progress(f"{trial.task} {trial.strategy}, {len(trial.targets)} images")
     return list(groups.values()), list(scenes.values())

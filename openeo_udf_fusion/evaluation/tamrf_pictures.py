@@ -22,7 +22,7 @@ INFRARED = ("B8A", "B11", "B04")
 SHARPENED = ("B05", "B07", "B11")
 GREY = 0.6
 STRETCH = (0.01, 0.99)
-COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#777777")
+COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#D55E00", "#777777")
 
 
 def of_scene(scene: Scene) -> Figure:
