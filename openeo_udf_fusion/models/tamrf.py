@@ -40,7 +40,7 @@ from openeo_udf_fusion.models.torch_runtime import pool_of_callers_threads
 
 __all__ = ["SENSORS", "Config", "SensorId", "Series", "Tamrf", "built", "config_from_json", "load", "predict"]
 
-CHUNK_PX = {"cpu": 128, "cuda": 16384}
+CHUNK_PX = {"cpu": 32, "cuda": 16384}
 """Pixels whose dates attend to one another at once: what they need stays in a processor's cache."""
 STRIP_ROWS = 32
 

@@ -135,7 +135,7 @@ class DenseBlock(nn.Module):
         """(n, features, y, x) -> the same shape."""
         known, made = x, x
         for number, layer in enumerate(self.convs):
-            made = F.leaky_relu(layer(known), SLOPE)
+            made = F.leaky_relu(layer(known), SLOPE, inplace=True)
             if number < len(self.convs) - 1:
                 known = torch.cat([known, made], 1)
         return x + self.scale * made
@@ -164,7 +164,7 @@ class Encoder(nn.Module):
         if self.finer is None:
             return z
         finer = F.interpolate(z, scale_factor=self.upscaling, mode="bicubic", align_corners=False)
-        return F.leaky_relu(self.finer(finer), SLOPE)
+        return F.leaky_relu(self.finer(finer), SLOPE, inplace=True)
 
 
 def time_code(days: Tensor, width: int) -> Tensor:
@@ -243,7 +243,7 @@ class Layer(nn.Module):
     def settled(self, query: Tensor, found: Tensor) -> Tensor:
         """What comes out once attention has found something, (p, q, d)."""
         z = self.norm_time(query + found)
-        out: Tensor = self.norm_width(z + self.down(F.relu(self.up(z))))
+        out: Tensor = self.norm_width(z + self.down(F.relu(self.up(z), inplace=True)))
         return out
 
 
@@ -308,7 +308,7 @@ class Tamrf(nn.Module):
         self.cross = Layer(config, zero=True)
         self.decoder = nn.Sequential(
             conv(config.width, config.width),
-            nn.LeakyReLU(SLOPE),
+            nn.LeakyReLU(SLOPE, inplace=True),
             conv(config.width, len(config.lr + config.hr)),
         )
 
