@@ -9,10 +9,15 @@ from openeo.api.process import Parameter
 from openeo.internal.graph_building import PGNode
 from openeo.rest.udp import build_process_dict
 
-from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.udps import graph
 from openeo_udf_fusion.udps.deployments import Deployment
 from openeo_udf_fusion.udps.graph import Described, given, optional
+
+
+def in_json(default: object) -> JsonValue:
+    """Return a default as JSON has it, which knows no tuples."""
+    return list(default) if isinstance(default, tuple) else default
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Definition:
         if self.function is None:
             return []
         own = list(inspect.signature(self.function).parameters.values())[1:]
-        return [optional(each.name, *self.described[each.name], each.default) for each in own]
+        return [optional(each.name, *self.described[each.name], in_json(each.default)) for each in own]
 
     def of_cube(self, deployment: Deployment, overlap_px: int = 0, tile_px: int | None = None) -> Json:
         """Build the form that works on a cube which the caller loaded; parameters are those of `of_area`."""

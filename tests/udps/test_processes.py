@@ -5,6 +5,8 @@ from importlib import import_module
 
 import pytest
 
+from openeo_udf_fusion.udps.definition import in_json
+
 PROCESSES = {
     "harmonize_modis_viirs": {"target", "uncertainty", "precision"},
     "fill_gaps": {"method", "uncertainty"},
@@ -23,7 +25,8 @@ def process(request) -> str:
 def signature(process):
     """The function's parameters after the cube."""
     function = getattr(import_module(f"openeo_udf_fusion.processes.{process}"), process)
-    return dict(list(inspect.signature(function).parameters.items())[1:])
+    own = list(inspect.signature(function).parameters.items())[1:]
+    return {name: parameter.replace(default=in_json(parameter.default)) for name, parameter in own}
 
 
 def defaults(definition):
