@@ -99,16 +99,7 @@ def train(
     whole = comparators.in_memory(sites, schedule.seed)
     seen = [training_part(site) for site in whole]
     config = replace(config, fill=comparators.centre_and_spread(seen)[0])
-    learned, watched = [], []
-    for site in seen:
-        kept = is_validation(site, "s2")
-        learned += usable(pairs(site, ~kept, config), habits)
-        watched += usable(pairs(site, kept, config), habits)
-    if not learned or not watched:
-        raise InvalidParameter(
-            f"the sites {[site.name for site in seen]} have {len(learned)} dates to learn from and "
-            f"{len(watched)} to choose weights by that are clear enough; both are needed"
-        )
+    learned, watched = split(seen, config, habits)
     task = Task(
         NAME,
         seen,
@@ -121,6 +112,21 @@ def train(
     model, record = comparators.run(DSen2(config), task, schedule, folder, resume=resume)
     facts = {"fusion:training": comparators.described(task, record), "fusion:skill": skill(model, whole)}
     return model_card.write(model, about(config, facts), folder)
+
+
+def split(sites: Sequence[Site], config: Config, habits: Habits) -> tuple[list[Pairs], list[Pairs]]:
+    """Dates to learn from, and those to choose weights by; InvalidParameter where there are none."""
+    learned, watched = [], []
+    for site in sites:
+        kept = is_validation(site, "s2")
+        learned += usable(pairs(site, ~kept, config), habits)
+        watched += usable(pairs(site, kept, config), habits)
+    if not learned or not watched:
+        raise InvalidParameter(
+            f"the sites {[site.name for site in sites]} have {len(learned)} dates to learn from and "
+            f"{len(watched)} to choose weights by that are clear enough; both are needed"
+        )
+    return learned, watched
 
 
 # --- samples

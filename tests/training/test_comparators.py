@@ -116,6 +116,12 @@ def test_a_band_never_seen_is_named(name, tmp_path):
         trained(name, tmp_path, site)
 
 
+def test_sites_without_validation_dates_are_refused(name, tmp_path):
+    site = replace(a_site(), name="elsewhere")
+    with pytest.raises(InvalidParameter, match="elsewhere"):
+        trained(name, tmp_path, site)
+
+
 def test_large_sites_are_read_in_squares():
     class OnDisk:
         shape = (500, 490)
