@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from openeo_udf_fusion.baselines import naive_interpolation
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.models import tamrf
 from openeo_udf_fusion.models.fuser import Fuser
@@ -169,10 +170,21 @@ def test_what_does_not_fit_is_refused(fuser, observed, change, error, words):
         fuser.fuse(change(observed), QUERY, FIRST)
 
 
-@pytest.mark.parametrize(
-    "size", [11, 22]
-)  # 33 and 66 rows: the last strip needs no row anew
+@pytest.mark.parametrize("size", [11, 22])  # 33 and 66 rows: the last strip needs no row anew
 def test_any_height_is_decoded_strip_by_strip(size):
     observed = {"s2": series("s2", 3, size)}
     found = fuser_of().fuse(observed, QUERY[:1], FIRST, ["s2"])
     assert np.isfinite(found["s2"]).all()
+
+
+def test_a_network_that_corrects_nothing_is_naive_interpolation(observed):
+    fuser = fuser_of(replace(SMALL, anchored=True))
+    for parameter in fuser.model.decoder[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    rng = np.random.default_rng(7)
+    for series_of_one in observed.values():
+        series_of_one.valid[1:] = rng.uniform(size=series_of_one.valid[1:].shape) < 0.6
+    made = fuser.fuse(observed, QUERY, FIRST)
+    for sensor, values in made.items():
+        line = naive_interpolation.predict(observed, QUERY, sensor).mean
+        np.testing.assert_allclose(values, line, rtol=1e-6, atol=1e-6)
