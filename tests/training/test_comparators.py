@@ -11,7 +11,7 @@ from openeo_udf_fusion.evaluation.comparators import utilise as stored_utilise
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.models.series import Observations
 from openeo_udf_fusion.training import comparators, dsen2, utilise
-from openeo_udf_fusion.training.tamrf_sites import BELGIUM, HELD_OUT, Site, is_held_out
+from openeo_udf_fusion.training.tamrf_sites import BELGIUM, HELD_OUT, Site, is_held_out, is_validation
 
 SMALL = {
     "dsen2": (dsen2, replace(dsen2.SHAPE, features=4, blocks=1), dsen2.Habits(size_px=8, batch=2)),
@@ -118,6 +118,7 @@ def test_a_band_never_seen_is_named(name, tmp_path):
 
 def test_sites_without_validation_dates_are_refused(name, tmp_path):
     site = replace(a_site(), name="elsewhere")
+    site = site.on({"s2": ~is_validation(site, "s2")})
     with pytest.raises(InvalidParameter, match="elsewhere"):
         trained(name, tmp_path, site)
 
