@@ -95,6 +95,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="scale_out: side of the part of the scene that is run for real; default: 640",
     )
     parser.add_argument(
+        "--skip-memory", action="store_true", help="measure speed alone, as fill_gaps always does"
+    )
+    _add_options_of_a_fusion(parser)
+
+
+def _add_options_of_a_fusion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--dtype",
         choices=["float32", "bfloat16"],
         default="float32",
@@ -112,9 +119,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
             metavar="N",
             help=f"fuse_landsat_sentinel2: {what}; default: {number}",
         )
-    parser.add_argument(
-        "--skip-memory", action="store_true", help="measure speed alone, as fill_gaps always does"
-    )
 
 
 def run(args: argparse.Namespace) -> int:

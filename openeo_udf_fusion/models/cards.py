@@ -107,7 +107,7 @@ def folder_of(name: str) -> Path:
     """
     folders = _folders()
     for folder in folders:
-        if (folder / f"{name}.json").is_file():
+        if name in names(folder):  # a name may come from a user: it leads nowhere else
             return folder
     known = "; ".join(f"known in {folder} are {names(folder)}" for folder in folders)
     hint = "" if len(folders) > 1 else f"; {FOLDER_VARIABLE} may name a folder of more"

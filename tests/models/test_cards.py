@@ -82,3 +82,12 @@ def test_a_name_known_nowhere_is_refused_with_all_that_are(tmp_path, monkeypatch
     monkeypatch.setenv("OPENEO_UDF_FUSION_MODELS", str(tmp_path))
     with pytest.raises(InvalidParameter, match=r"no model 'x'.*\['mine'\].*'satfusenet'"):
         cards.folder_of("x")
+
+
+def test_a_name_leads_to_no_other_folder(tmp_path, monkeypatch):
+    (tmp_path / "secret.json").write_text("{}")
+    (tmp_path / "own").mkdir()
+    monkeypatch.setenv("OPENEO_UDF_FUSION_MODELS", str(tmp_path / "own"))
+    for name in ("../secret", str(tmp_path / "secret")):
+        with pytest.raises(InvalidParameter, match="there is no model"):
+            cards.folder_of(name)
