@@ -36,7 +36,10 @@ class History:
 HISTORY = {
     "embed_sentinel1_sentinel2": History("2026-11-21", "2026-11-21", "db51621bb368ea9f"),
     "fill_gaps": History("2026-11-21", "2026-11-21", "6bb99f82a5ba459e"),
+    "fuse_landsat_sentinel2": History("2026-11-21", "2026-11-21", "f9d6df016b528e8c"),
     "harmonize_modis_viirs": History("2026-11-21", "2026-11-21", "6b84a767a555cff5"),
+    "sharpen_landsat_thermal": History("2026-11-21", "2026-11-21", "5cb80c67b410042f"),
+    "sharpen_sentinel2": History("2026-11-21", "2026-11-21", "024d83b6a512b61a"),
 }
 
 MAINTAINERS = "The openeo-udf-fusion maintainers"

@@ -11,6 +11,9 @@ PROCESSES = {
     "harmonize_modis_viirs": {"target", "uncertainty", "precision"},
     "fill_gaps": {"method", "uncertainty"},
     "embed_sentinel1_sentinel2": {"s1_unit", "encoding"},
+    "fuse_landsat_sentinel2": {"precision"},
+    "sharpen_sentinel2": {"precision"},
+    "sharpen_landsat_thermal": set(),
 }
 """Each process and those of its parameters that are a choice."""
 
