@@ -152,14 +152,16 @@ class Fuser:
         return next(iter(sizes.values()))
 
     def _around(self, observed: Mapping[str, Observations], start: int) -> dict[str, Observations]:
-        """What is valid in the year from a day, and within reach of it; days counted from its first."""
+        """What is valid in the year from a day, and within reach of it, as the network counts."""
         series = {}
         for sensor, (values, valid, days) in observed.items():
             count = days.astype(np.int64) - start
             near = (count >= -self.support_days) & (count < YEAR_DAYS + self.support_days)
             near &= valid.any(axis=(1, 2, 3))
             if near.any():
-                series[sensor] = Observations(values[near], valid[near], count[near].astype(np.int32))
+                own = values[near].astype(np.float32, copy=False)  # chosen by a mask: a copy
+                own *= self._scale(sensor)
+                series[sensor] = Observations(own, valid[near], count[near].astype(np.int32))
         return series
 
     def _predict(
@@ -168,7 +170,7 @@ class Fuser:
         given: dict[str, Tensor] = {}
         for sensor, (values, valid, days) in series.items():
             own = SENSORS[sensor]
-            given[own] = torch.from_numpy(np.ascontiguousarray(values * self._scale(sensor), np.float32))
+            given[own] = torch.from_numpy(values)
             given[f"{own}_valid"] = torch.from_numpy(valid)
             given[f"{own}_days"] = torch.from_numpy(days)
         query_days = torch.from_numpy(query)

@@ -188,3 +188,11 @@ def test_a_network_that_corrects_nothing_is_naive_interpolation(observed):
     for sensor, values in made.items():
         line = naive_interpolation.predict(observed, QUERY, sensor).mean
         np.testing.assert_allclose(values, line, rtol=1e-6, atol=1e-6)
+
+
+def test_what_comes_in_is_left_as_it_was(observed):
+    before = {s: Observations(*(part.copy() for part in o)) for s, o in observed.items()}
+    fuser_of().fuse(observed, QUERY, FIRST)
+    for sensor, parts in observed.items():
+        for one, other in zip(parts, before[sensor], strict=True):
+            np.testing.assert_array_equal(one, other)
