@@ -13,6 +13,7 @@ nothing depends on whether the date is masked or left out.
 Axes: n images, t input dates, q queried days, b bands, y and x pixels, p pixels in a row, d width.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
@@ -36,6 +37,10 @@ HALO_ROWS = 2
 BICUBIC_PX = 2
 """And so far does the interpolation from 30 m, in its pixels."""
 CONVS_OF_A_BLOCK = 5
+REACH_DAYS = 10
+"""Over which a difference between the sensors is carried, before anything is learned."""
+PACE = 10
+"""How much faster than other weights the exponents of a kernel in time learn."""
 ALIKE = (("B2", "B02"), ("B3", "B03"), ("B4", "B04"), ("B5", "B8A"), ("B6", "B11"), ("B7", "B12"))
 """Bands of `lr` and of `hr` that see nearly the same."""
 
@@ -65,6 +70,9 @@ class Config:
         An encoder also reads how an image differs from what others tell of its day, interpolated likewise:
         those of its own sensor on other days, which shows haze, and those of the other sensor, in the bands
         that are alike, which shows what that one's interpolation lacks on the day. 0 where unknown.
+    carried
+        What one sensor's images differ from the other's interpolation is also added to that interpolation,
+        the less the farther a queried day is; how much and how far is learned (`Carry`).
     """
 
     lr: tuple[str, ...] = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "LST")
@@ -81,6 +89,7 @@ class Config:
     clear_only: bool = False
     anchored: bool = False
     compared: bool = False
+    carried: bool = False
 
     @property
     def width(self) -> int:
@@ -247,6 +256,33 @@ class Layer(nn.Module):
         return out
 
 
+# --- from one sensor to the other
+
+
+class Carry(nn.Module):
+    """What a sensor's dates differ from another's interpolation, on queried days: a kernel in time a band.
+
+    A date counts by exp(trust - days / reach), nothing at all by 1: weights are shares of the sum.
+    """
+
+    def __init__(self, bands: int) -> None:
+        super().__init__()
+        self.trust = nn.Parameter(torch.full((bands,), -1.0 / PACE))
+        self.reach = nn.Parameter(torch.full((bands,), math.log(REACH_DAYS) / PACE))
+        self.bias = nn.Parameter(torch.zeros(bands))
+
+    def forward(self, away: Tensor, days: Tensor, query_days: Tensor) -> Tensor:
+        """Differences (t, b, y, x), NaN where unknown, of days (t,) -> (q, b, y, x), of queried days (q,)."""
+        trust, reach, bias = (each.to(away.device) for each in (self.trust, self.reach, self.bias))
+        apart = (query_days[:, None] - days).abs().to(away.dtype)[..., None]  # (q t 1)
+        counts = (PACE * trust - apart / (PACE * reach).exp()).exp()  # (q t b)
+        known = away.isfinite()
+        moved = torch.where(known, away - bias[:, None, None], 0)
+        total = torch.einsum("qtb,tbyx->qbyx", counts, known.to(away.dtype))
+        carried: Tensor = torch.einsum("qtb,tbyx->qbyx", counts, moved) / (1 + total)
+        return carried
+
+
 # --- the whole
 
 
@@ -311,6 +347,8 @@ class Tamrf(nn.Module):
             nn.LeakyReLU(SLOPE, inplace=True),
             conv(config.width, len(config.lr + config.hr)),
         )
+        alike = len(config.alike("lr"))
+        self.carry = nn.ModuleDict({sensor: Carry(alike) for sensor in SENSORS} if config.carried else {})
 
     @property
     def device(self) -> torch.device:
@@ -385,21 +423,23 @@ class Tamrf(nn.Module):
         out: dict[SensorId, Tensor] = {}
         for sensor, series in given.items():
             bands, alike = [*range(len(self.config.bands(sensor)))], self.config.alike(sensor)
-            own = line_of(series, bands, series.days, other_days=True)
-            other: SensorId = "hr" if sensor == "lr" else "lr"
-            if other in given:
-                theirs = line_of(given[other], self.config.alike(other), series.days)
-                theirs = on_grid_of(sensor, theirs, self.config.upscaling)
-            else:
-                theirs = torch.full_like(own[:, alike], torch.nan)
-            places = bands + alike
-            away = series.images[:, places].float() - torch.cat([own, theirs], 1)
-            known = (
-                torch.isfinite(away) if series.valid is None else series.valid[:, places] & away.isfinite()
-            )
-            std = self.get_buffer(f"{sensor}_std")[places].to(away.device)[:, None, None]
-            out[sensor] = (away / std).where(known, 0)
+            own = series.images.float() - line_of(series, bands, series.days, other_days=True)
+            own = own if series.valid is None else own.where(series.valid, torch.nan)
+            away = torch.cat([own, self.beyond_other(given, sensor)], 1)
+            std = self.get_buffer(f"{sensor}_std")[bands + alike].to(away.device)[:, None, None]
+            out[sensor] = (away / std).where(away.isfinite(), 0)
         return out
+
+    def beyond_other(self, given: Mapping[SensorId, Series], sensor: SensorId) -> Tensor:
+        """A sensor's bands alike less the other sensor's line (t, b, y, x); NaN where either is unknown."""
+        series, other = given[sensor], opposite(sensor)
+        alike = self.config.alike(sensor)
+        images = series.images[:, alike].float()
+        if other not in given:
+            return torch.full_like(images, torch.nan)
+        line = line_of(given[other], self.config.alike(other), series.days)
+        away = images - on_grid_of(sensor, line, self.config.upscaling)
+        return away if series.valid is None else away.where(series.valid[:, alike], torch.nan)
 
     def tokens(self, features: Tensor, codes: Tensor) -> Tensor:
         """Features (p, t, features) beside their dates' codes (t or p t, time and sensor code)."""
@@ -505,7 +545,22 @@ class Tamrf(nn.Module):
             line = linear_in_time(images.float(), days, valid, query_days, mean)
             scale = self.config.scale(sensor)
             out[sensor] = line if scale == 1 else finer(line, scale)
+            if self.config.carried and opposite(sensor) in given:
+                out[sensor][:, self.config.alike(sensor)] += self.carried(given, sensor, query_days)
         return out
+
+    def carried(self, given: Mapping[SensorId, Series], sensor: SensorId, query_days: Tensor) -> Tensor:
+        """What the other sensor tells beyond a sensor's line, its bands alike (q, b, y, x) at 10 m."""
+        other = opposite(sensor)
+        away, days = self.beyond_other(given, other), given[other].days
+        told = self.carry[sensor](away, days, query_days.to(days.device))
+        carried: Tensor = told if other == "hr" else finer(told, self.config.upscaling)
+        return carried
+
+
+def opposite(sensor: SensorId) -> SensorId:
+    """The other of the two sensors."""
+    return "hr" if sensor == "lr" else "lr"
 
 
 def finer(images: Tensor, times: int) -> Tensor:

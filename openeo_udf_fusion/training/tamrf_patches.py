@@ -94,7 +94,7 @@ class Habits:
     slice_days: tuple[int, int] = (200, 540)
     shift_days: int = 180
     band_dropout: float = 0.15
-    simulated: float = 0.25
+    simulated: float = 0.4
     clear_only: bool = True
 
 

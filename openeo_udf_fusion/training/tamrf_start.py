@@ -49,17 +49,17 @@ class Schedule:
     """
 
     size: Size = "small"
-    steps: int = 2200
-    learning_rate: float = 1.5e-3
+    steps: int = 1200
+    learning_rate: float = 7e-4
     warmup_steps: int = 100
     clip: float = 0.1
-    average: float = 0.995
+    average: float = 0.99
     hidden_weight: float = 1.0
     given_weight: float = 0.25
     cloud_weight: float = 0.0
     detail_weight: float = 1.0
     margin_px: int = 3
-    validate_every: int = 200
+    validate_every: int = 150
     seed: int = 2018
 
 
@@ -75,6 +75,7 @@ CONFIGS: Mapping[Size, Config] = {
         clear_only=True,
         anchored=True,
         compared=True,
+        carried=True,
     ),
 }
 HABITS: Mapping[Size, Habits] = {

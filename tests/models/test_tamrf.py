@@ -244,9 +244,9 @@ def alike(one, other, tolerance=1e-6):
     return same and close([a.nan_to_num() for a in one], [b.nan_to_num() for b in other], tolerance)
 
 
-@pytest.fixture(params=["plain", "anchored", "compared"])
+@pytest.fixture(params=["plain", "anchored", "carried"])
 def either(request, small):
-    return small if request.param == "plain" else anchored(compared=request.param == "compared")
+    return small if request.param == "plain" else anchored(**dict.fromkeys(("compared", "carried"), request.param == "carried"))
 
 
 @pytest.mark.parametrize("sensor", tamrf.SENSORS)
