@@ -1,8 +1,8 @@
 """Train TAMRF: seeded, resumable, the best weights on held-out dates of the training sites kept.
 
 Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159, with differences that let a small network learn from
-few sites: it sees clear pixels alone and corrects the interpolation in time (`models.tamrf_network.Config`),
-it starts as that interpolation, and some Landsat images are simulated (`tamrf_patches`).
+few sites: it sees clear pixels alone and corrects the interpolation in time, to which the other sensor's
+differences are carried (`models.tamrf_network.Config`); some Landsat images are simulated (`tamrf_patches`).
 """
 
 from collections.abc import Callable, Sequence

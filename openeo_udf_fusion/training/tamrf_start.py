@@ -115,7 +115,7 @@ class Statistics(NamedTuple):
 
 
 def network(config: Config, known: Mapping[str, Statistics]) -> Tamrf:
-    """A network that has learned nothing; an anchored one is the interpolation in time."""
+    """A network that has learned nothing; an anchored one does not correct the interpolation in time yet."""
     model = Tamrf(config)
     for sensor, (mean, std, seen) in known.items():
         own = SENSORS[sensor]
