@@ -262,6 +262,8 @@ def ratios_of(
         for other in [m for m in sums if model in sums and m != model]:
             labels = {**group.labels, "method": model, "baseline": other, "drawn": group.unit}
             both = on_common_bands(sums[model], sums[other])
+            if not both[0].cells.sum():
+                continue
             per_band, _ = resampling.rmse_ratio(*both, resamples, seed)
             for place, band in enumerate(bands):
                 if np.isfinite(per_band.estimate[place]):

@@ -93,6 +93,15 @@ def test_a_method_without_a_band_takes_no_cell_from_others():
     assert row(ratios, band="mean")["ratio"] == pytest.approx(0.1, rel=1e-3)
 
 
+def test_a_method_without_an_answer_is_in_no_row_and_no_ratio():
+    def drawn(truth, seed):
+        return {"silent": np.full_like(truth, np.nan), "ours": truth + 0.01}
+
+    rows, ratios = scored(group_of(2, drawn))
+    assert {r["method"] for r in rows} == {"ours"}
+    assert ratios == []
+
+
 def test_what_does_not_count_is_not_scored():
     counts = np.ones((10, SIZE, SIZE), bool)
     counts[:, :, : SIZE // 2] = False
