@@ -133,12 +133,15 @@ def test_romania_as_it_is(shared_data):
 # --- LS2S2
 
 
-def write_ls2s2(folder, size=12):
+DATES = (("2022-03-05", True), ("2022-03-01", True), ("2022-03-09", False))
+
+
+def write_ls2s2(folder, size=12, dates=DATES):
     rng = np.random.default_rng(2)
     stored = {}
     for part, bands, scale in (("landsat", 8, 3), ("sentinel2", 10, 1)):
         rows = ["product_id\tacquisition_date\tclear_pixel_rate\tvalid\tbands\tmask"]
-        for day, valid in (("2022-03-05", True), ("2022-03-01", True), ("2022-03-09", False)):
+        for day, valid in dates:
             rows.append(f"p\t{day}\t0.9\t{valid}\tb\tm")
             digits = day.replace("-", "")
             image = rng.integers(1, 9000, (bands, size // scale, size // scale), np.int16)
