@@ -216,27 +216,39 @@ def _start_of_pairs(lines: Values) -> int | None:
 
 
 def _interpolated(lines: Values, start: int) -> Values:
-    """Lines (n, ...) in pairs of equal ones, interpolated between the pairs' centres; NaN spreads.
+    """Lines (n, ...) in pairs of equal ones, interpolated between the pairs' centres.
 
-    The kernel is the cubic convolution of Keys 1981, doi:10.1109/TASSP.1981.1163711.
+    Beyond the last pair that is not missing its value goes on, as at the edge of an image. The kernel is the
+    cubic convolution of Keys 1981, doi:10.1109/TASSP.1981.1163711.
     """
     count = (len(lines) + start + 1) // 2
     first = 2 * np.arange(count) - start
-    one, other = lines[np.maximum(first, 0)], lines[np.minimum(first + 1, len(lines) - 1)]
-    beyond = np.full((2, *lines.shape[1:]), np.nan, np.float32)
-    pairs = np.concatenate([beyond, np.where(np.isnan(one), other, one), beyond])
+    halves = lines[np.maximum(first, 0)], lines[np.minimum(first + 1, len(lines) - 1)]
+    own = np.where(np.isnan(halves[0]), halves[1], halves[0])
     out = np.empty((2 * count, *lines.shape[1:]), np.float32)
-    for half, (taps, away) in enumerate(_TAPS):
-        weights = np.array([_cubic(distance) for distance in away], np.float32)
-        out[half::2] = sum(w * pairs[2 + tap : 2 + tap + count] for w, tap in zip(weights, taps, strict=True))
+    before, after = _neighbours(own, -1), _neighbours(own, 1)
+    for half, (near, other) in enumerate(((before, after), (after, before))):
+        pairs = (near[1], near[0], own, other[0])
+        out[half::2] = sum(np.float32(weight) * pair for weight, pair in zip(_WEIGHTS, pairs, strict=True))
     return out[start : start + len(lines)]
 
 
-_TAPS = (((-2, -1, 0, 1), (1.75, 0.75, 0.25, 1.25)), ((-1, 0, 1, 2), (1.25, 0.25, 0.75, 1.75)))
-"""Of the first and the second line of a pair: the pairs that it is made of, and how far their centres are."""
+def _neighbours(pairs: Values, step: int) -> tuple[Values, Values]:
+    """The next pair in a direction and the one behind it; where one is missing, the one before goes on."""
+    beyond = np.full_like(pairs[:1], np.nan)
+    found = [pairs]
+    for _ in range(2):
+        shifted = [found[-1][1:], beyond] if step > 0 else [beyond, found[-1][:-1]]
+        found.append(np.concatenate(shifted))
+    near = np.where(np.isnan(found[1]), pairs, found[1])
+    return near, np.where(np.isnan(found[2]), near, found[2])
 
 
 def _cubic(x: float) -> float:
     if x <= 1:
         return (SHARPNESS + 2) * x**3 - (SHARPNESS + 3) * x**2 + 1
     return SHARPNESS * (x**3 - 5 * x**2 + 8 * x - 4)
+
+
+_WEIGHTS = tuple(_cubic(away) for away in (1.75, 0.75, 0.25, 1.25))
+"""Of four pairs for the first line of the third, by how far their centres are; mirrored for the second."""
