@@ -37,9 +37,9 @@ HALO_ROWS = 2
 BICUBIC_PX = 2
 """And so far does the interpolation from 30 m, in its pixels."""
 CONVS_OF_A_BLOCK = 5
-REACH_DAYS = 10
+REACH_DAYS = 8
 """Over which a difference between the sensors is carried, before anything is learned."""
-PACE = 10
+PACE = 20
 """How much faster than other weights the exponents of a kernel in time learn."""
 ALIKE = (("B2", "B02"), ("B3", "B03"), ("B4", "B04"), ("B5", "B8A"), ("B6", "B11"), ("B7", "B12"))
 """Bands of `lr` and of `hr` that see nearly the same."""
@@ -259,26 +259,44 @@ class Layer(nn.Module):
 # --- from one sensor to the other
 
 
-class Carry(nn.Module):
-    """What a sensor's dates differ from another's interpolation, on queried days: a kernel in time a band.
-
-    A date counts by exp(trust - days / reach), nothing at all by 1: weights are shares of the sum.
-    """
+class Kernel(nn.Module):
+    """How much a date counts on another day, exp(trust - days / reach): two numbers a band, learned."""
 
     def __init__(self, bands: int) -> None:
         super().__init__()
         self.trust = nn.Parameter(torch.full((bands,), -1.0 / PACE))
         self.reach = nn.Parameter(torch.full((bands,), math.log(REACH_DAYS) / PACE))
+
+    def forward(self, days: Tensor, query_days: Tensor) -> Tensor:
+        """Dates (t,) on queried days (q,) -> (q, t, b)."""
+        apart = (query_days[:, None] - days).abs().float()[..., None]
+        trust, reach = self.trust.to(days.device), self.reach.to(days.device)
+        return (PACE * trust - apart / (PACE * reach).exp()).exp()
+
+
+class Carry(nn.Module):
+    """What an interpolation lacks on queried days, by what another sensor's dates differ from it.
+
+    On dates of its own it lacks nothing. What both tell is weighted by kernels in time; 1 counts for nothing.
+    """
+
+    def __init__(self, bands: int) -> None:
+        super().__init__()
+        self.theirs, self.own = Kernel(bands), Kernel(bands)
         self.bias = nn.Parameter(torch.zeros(bands))
 
-    def forward(self, away: Tensor, days: Tensor, query_days: Tensor) -> Tensor:
-        """Differences (t, b, y, x), NaN where unknown, of days (t,) -> (q, b, y, x), of queried days (q,)."""
-        trust, reach, bias = (each.to(away.device) for each in (self.trust, self.reach, self.bias))
-        apart = (query_days[:, None] - days).abs().to(away.dtype)[..., None]  # (q t 1)
-        counts = (PACE * trust - apart / (PACE * reach).exp()).exp()  # (q t b)
+    def forward(
+        self, away: Tensor, days: Tensor, own: Tensor, own_days: Tensor, query_days: Tensor
+    ) -> Tensor:
+        """Differences (t, b, y, x), NaN where unknown, of days (t,) -> (q, b, y, x) of queried days (q,).
+
+        `own` (t', b, y, x) is the share of a pixel that the interpolated sensor saw on its own days (t',).
+        """
         known = away.isfinite()
-        moved = torch.where(known, away - bias[:, None, None], 0)
+        moved = torch.where(known, away - self.bias.to(away.device)[:, None, None], 0)
+        counts = self.theirs(days, query_days)
         total = torch.einsum("qtb,tbyx->qbyx", counts, known.to(away.dtype))
+        total = total + torch.einsum("qtb,tbyx->qbyx", self.own(own_days, query_days), own)
         carried: Tensor = torch.einsum("qtb,tbyx->qbyx", counts, moved) / (1 + total)
         return carried
 
@@ -551,9 +569,21 @@ class Tamrf(nn.Module):
 
     def carried(self, given: Mapping[SensorId, Series], sensor: SensorId, query_days: Tensor) -> Tensor:
         """What the other sensor tells beyond a sensor's line, its bands alike (q, b, y, x) at 10 m."""
-        other = opposite(sensor)
+        other, series = opposite(sensor), given[sensor]
         away, days = self.beyond_other(given, other), given[other].days
-        told = self.carry[sensor](away, days, query_days.to(days.device))
+        alike = self.config.alike(sensor)
+        own = (
+            torch.ones_like(series.images[:, alike])
+            if series.valid is None
+            else series.valid[:, alike].float()
+        )
+        told = self.carry[sensor](
+            away,
+            days,
+            on_grid_of(other, own, self.config.upscaling, "nearest"),
+            series.days,
+            query_days.to(days.device),
+        )
         carried: Tensor = told if other == "hr" else finer(told, self.config.upscaling)
         return carried
 
@@ -563,9 +593,11 @@ def opposite(sensor: SensorId) -> SensorId:
     return "hr" if sensor == "lr" else "lr"
 
 
-def finer(images: Tensor, times: int) -> Tensor:
-    """Images (n, b, y, x) on a grid of pixels a few times as small, bicubic."""
-    return F.interpolate(images, scale_factor=times, mode="bicubic", align_corners=False)
+def finer(images: Tensor, times: int, mode: str = "bicubic") -> Tensor:
+    """Images (n, b, y, x) on a grid of pixels a few times as small, "bicubic" or "nearest"."""
+    return F.interpolate(
+        images, scale_factor=times, mode=mode, align_corners=None if mode == "nearest" else False
+    )
 
 
 def line_of(series: Series, places: list[int], days: Tensor, other_days: bool = False) -> Tensor:
@@ -576,9 +608,9 @@ def line_of(series: Series, places: list[int], days: Tensor, other_days: bool = 
     return linear_in_time(images, series.days, valid, days, nothing, other_days)
 
 
-def on_grid_of(sensor: SensorId, images: Tensor, upscaling: int) -> Tensor:
-    """The other sensor's images on a sensor's grid: the mean over its pixels, or bicubic; NaN spreads."""
-    return F.avg_pool2d(images, upscaling) if sensor == "lr" else finer(images, upscaling)
+def on_grid_of(sensor: SensorId, images: Tensor, upscaling: int, mode: str = "bicubic") -> Tensor:
+    """The other sensor's images on a sensor's grid: the mean over its pixels, or finer; NaN spreads."""
+    return F.avg_pool2d(images, upscaling) if sensor == "lr" else finer(images, upscaling, mode)
 
 
 # --- what comes in

@@ -49,17 +49,17 @@ class Schedule:
     """
 
     size: Size = "small"
-    steps: int = 1200
-    learning_rate: float = 7e-4
+    steps: int = 900
+    learning_rate: float = 4e-4
     warmup_steps: int = 100
     clip: float = 0.1
-    average: float = 0.99
+    average: float = 0.98
     hidden_weight: float = 1.0
     given_weight: float = 0.25
     cloud_weight: float = 0.0
     detail_weight: float = 1.0
     margin_px: int = 3
-    validate_every: int = 150
+    validate_every: int = 100
     seed: int = 2018
 
 
