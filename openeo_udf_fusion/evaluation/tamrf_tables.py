@@ -35,14 +35,23 @@ def tables(result: Json) -> list[Table]:
 def markdown(result: Json) -> str:
     """The README's block."""
     parts = [intro(result)]
-    for table in tables(result):
+    for table in (reflectance(result), temperature(result), sharpening(result)):
         parts += [table.caption, md.table(table.head, table.rows)]
+    theirs = beside_the_paper(result)
     parts += [
         verdict_line(result),
-        "\n".join(f"- {note}" for note in result["notes"]),
-        f"`{result['command']}`",
+        *folded(ratios(result)),
+        theirs.caption,
+        md.table(theirs.head, theirs.rows),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    parts += ["\n".join(f"- {note}" for note in result["notes"]), f"`{result['command']}`"]
+    return "\n\n".join(parts) + "\n"
+
+
+def folded(table: Table) -> list[str]:
+    """A long table that opens with a click."""
+    opening = "<details><summary>All ratios with their intervals</summary>"
+    return [opening, table.caption, md.table(table.head, table.rows), "</details>"]
 
 
 def intro(result: Json) -> str:
@@ -207,8 +216,8 @@ def verdict_line(result: Json) -> str:
     words = [line[4] for line in ratios(result).rows]
     counts = {word: words.count(word) for word in ("better", "worse", "no difference shown")}
     return (
-        f"Of these {len(words)} comparisons TAMRF is better in {counts['better']}, worse in "
-        f"{counts['worse']}, and in {counts['no difference shown']} no difference is shown."
+        f"Of {len(words)} ratios of RMSE with their 95 % intervals TAMRF is better in {counts['better']}, "
+        f"worse in {counts['worse']}, and in {counts['no difference shown']} no difference is shown."
     )
 
 
@@ -235,7 +244,7 @@ def beside_the_paper(result: Json) -> Table:
                     f"{SENSORS[theirs['sensor']]} {theirs['band']}",
                     f"{theirs['method']}: {name}",
                     f"{theirs[score]:g}",
-                    "–" if found is None else f"{found:.3g}",
+                    "–" if found is None else f"{found:.3g}" + gain_text(own[0], score),
                 ]
             )
     return Table(
@@ -244,6 +253,12 @@ def beside_the_paper(result: Json) -> Table:
         ["task", "band", "score", "the paper's", "ours, this site"],
         lines,
     )
+
+
+def gain_text(row: Json, score: str) -> str:
+    """Frequency restoration in the other way too, for the paper's reference is not known to us."""
+    gain = row["fr_gain_db"]
+    return f" ({decimal(gain)} over bicubic)" if score == "fr_db" and gain is not None else ""
 
 
 def ours_of(theirs: str, models: Sequence[str]) -> str:
