@@ -8,6 +8,7 @@ import torch
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidWeights
 from openeo_udf_fusion.models import psf, tamrf
+from openeo_udf_fusion.models.tamrf_network import PACE
 
 SHARED = Path(os.environ.get("OPENEO_UDF_FUSION_DATA", Path(__file__).parents[2] / "../shared/data"))
 PARITY = SHARED / "tamrf_parity"
@@ -246,7 +247,11 @@ def alike(one, other, tolerance=1e-6):
 
 @pytest.fixture(params=["plain", "anchored", "carried"])
 def either(request, small):
-    return small if request.param == "plain" else anchored(**dict.fromkeys(("compared", "carried"), request.param == "carried"))
+    return (
+        small
+        if request.param == "plain"
+        else anchored(**dict.fromkeys(("compared", "carried"), request.param == "carried"))
+    )
 
 
 @pytest.mark.parametrize("sensor", tamrf.SENSORS)
@@ -380,6 +385,56 @@ def test_the_only_image_is_compared_with_nothing():
     model, series = anchored(compared=True), given()
     found = model.departures({"lr": tamrf.Series(series["lr"][:1], series["lr_days"][:1])})
     assert (found["lr"] == 0).all()
+
+
+def correcting_nothing(**more):
+    """A network whose decoder adds nothing to the interpolation."""
+    model = anchored(compared=True, carried=True, **more)
+    for parameter in model.decoder[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    return model
+
+
+def test_what_landsat_differs_is_carried_to_sentinel2_and_held_by_its_own_dates():
+    model = correcting_nothing()
+    hr, lr = torch.full((2, 10, 12, 12), 0.2), torch.full((1, 8, 4, 4), 0.3)
+    series = {
+        "hr": hr,
+        "hr_days": torch.tensor([0, 60]),
+        "lr": lr,
+        "lr_days": torch.tensor([30]),
+        "query_days": torch.tensor([0, 20, 30]),
+    }
+    made = tamrf.predict(model, **series)[1]
+    kernel = model.carry["hr"].theirs
+    trust, reach = float(PACE * kernel.trust[0].detach()), float((PACE * kernel.reach[0].detach()).exp())
+
+    def counts(apart):
+        return np.exp(trust - apart / reach)
+
+    for place, (away, near, far) in enumerate([(30, 0, 60), (10, 20, 40), (0, 30, 30)]):
+        share = counts(away) / (1 + counts(away) + counts(near) + counts(far))
+        np.testing.assert_allclose(made[place, 2], 0.2 + 0.1 * share, atol=1e-6)
+    np.testing.assert_allclose(made[:, 4], 0.2, atol=1e-6)  # B06, which has no like
+    alone = {name: each for name, each in series.items() if not name.startswith("lr")}
+    np.testing.assert_allclose(tamrf.predict(model, **alone)[1], 0.2, atol=1e-6)
+
+
+def test_detail_of_sentinel2_is_carried_to_landsat():
+    model = correcting_nothing()
+    pattern = torch.rand(12, 12)
+    series = {
+        "hr": pattern.expand(1, 10, 12, 12),
+        "hr_days": torch.tensor([8]),
+        "lr": torch.full((2, 8, 4, 4), 0.5),
+        "lr_days": torch.tensor([0, 16]),
+        "query_days": torch.tensor([8]),
+    }
+    lr = tamrf.predict(model, **series)[0][0]
+    ratio = (lr[1] - 0.5) / (pattern - 0.5)
+    assert ratio.min() > 0
+    assert ratio.max() - ratio.min() < 1e-4
+    np.testing.assert_allclose(lr[7], 0.5, atol=1e-6)  # surface temperature has no like
 
 
 @pytest.mark.parametrize("share", [0, 0.6])
