@@ -181,7 +181,8 @@ def line_of(row: Json) -> str:
 
 def panels(rows: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
     """A figure of small images."""
-    figure = Figure(figsize=(min(14.0, 1.75 * columns), 1.9 * rows + 0.3), layout="constrained")
+    side = min(1.75, 14 / columns)
+    figure = Figure(figsize=(side * columns, 1.02 * side * rows + 0.45), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False).tolist()
 
 
