@@ -191,13 +191,15 @@ def _in_order(array: NDArray[Number], present: tuple[int, ...], count: int) -> N
 def _undo_repeats(values: Values, valid: Mask, bands: Sequence[str]) -> None:
     """Interpolate, in place, bands of 20 m whose values all come in blocks of 2 x 2 equal ones."""
     own = [place for place, band in enumerate(bands) if _is_coarse(band)]
+    if not own:
+        return
     coarse = np.where(valid[:, own], values[:, own], np.float32(np.nan))
-    start = [_start_of_pairs(np.moveaxis(coarse, axis, 0)) for axis in (-2, -1)]
-    if not own or start[0] is None or start[1] is None:
+    rows, columns = (_start_of_pairs(np.moveaxis(coarse, axis, 0)) for axis in (-2, -1))
+    if rows is None or columns is None:
         return
     finer = coarse
-    for axis, first in zip((-2, -1), start, strict=True):
-        finer = np.moveaxis(_interpolated(np.moveaxis(finer, axis, 0), first or 0), 0, axis)
+    for axis, first in ((-2, rows), (-1, columns)):
+        finer = np.moveaxis(_interpolated(np.moveaxis(finer, axis, 0), first), 0, axis)
     values[:, own] = np.where(np.isfinite(finer), finer, values[:, own])
 
 

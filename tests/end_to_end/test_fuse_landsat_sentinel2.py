@@ -13,9 +13,9 @@ from openeo_udf_fusion.local import backend
 from openeo_udf_fusion.processes.fuse_landsat_sentinel2 import fuse_landsat_sentinel2
 from openeo_udf_fusion.processes.sharpen_landsat_thermal import sharpen_landsat_thermal
 from openeo_udf_fusion.processes.sharpen_sentinel2 import sharpen_sentinel2
-from openeo_udf_fusion.udps import landsat_sentinel2
+from openeo_udf_fusion.udps import EMBEDDED, graph, landsat_sentinel2
 
-from ..landsat_sentinel2_cube import PERIOD, cube_of
+from ..landsat_sentinel2_cube import CLEAR_QA, LANDSAT, PERIOD, SENTINEL2, cube_of
 from .conftest import bounding_box
 
 pytestmark = pytest.mark.usefixtures("random_fusion")
@@ -96,6 +96,45 @@ def test_an_area_over_http_is_the_function(process, connection, cube, tmp_path):
     found = downloaded(asked, tmp_path / "area.nc")
     assert_same(found, function(cube, PERIOD, dates).to_dataset("bands"))
     assert found.attrs["process"] == process
+
+
+def test_landsats_own_grid_is_moved_onto_cells_of_sentinel2(tmp_path):
+    """Its pixels of 30 m lie half a pixel beside: a plane comes out as it is at the centres of the cells."""
+    fine = {"y": 5_000_000.0 - 5 - 10 * np.arange(21), "x": 500_000.0 + 5 + 10 * np.arange(30)}
+    own = {"y": 5_000_000.0 + 30 - 30 * np.arange(10), "x": 500_000.0 - 30 + 30 * np.arange(13)}
+    date = {"t": np.array(["2018-05-01"], "datetime64[ns]")}
+
+    def plane(grid):
+        east, south = grid["x"] - 500_000, 5_000_000 - grid["y"]
+        return (0.1 + 1e-4 * east + 3e-4 * south[:, None])[None].astype(np.float32)
+
+    def write(name, grid, bands):
+        made = xr.Dataset({band: (("t", "y", "x"), values) for band, values in bands.items()}, date | grid)
+        (tmp_path / name).mkdir()
+        made.to_netcdf(tmp_path / name / "images.nc")
+        (tmp_path / name / "collection.json").write_text(json.dumps({"crs": "EPSG:32631"}))
+
+    write("sentinel2", fine, {f"s2_{name}": plane(fine) for name in (*SENTINEL2, "SCL")})
+    bands = {f"l8_{name}": plane(own) for name in LANDSAT} | {"l8_QA_PIXEL": plane(own) * 0 + CLEAR_QA}
+    write("landsat", own, bands)
+    loading = landsat_sentinel2.both_sensors(EMBEDDED)
+    known = [graph.SPATIAL_EXTENT, graph.TEMPORAL_EXTENT, *landsat_sentinel2.source_parameters(EMBEDDED)]
+    with backend(tmp_path) as url:
+        connection = openeo.connect(url)
+        connection.save_user_defined_process("both_sensors", loading.flat_graph(), known)
+        west, east, south, north = 500_000, 500_300, 4_999_790, 5_000_000
+        area = {"west": west, "east": east, "south": south, "north": north, "crs": 32631}
+        asked = connection.datacube_from_process(
+            "both_sensors", spatial_extent=area, temporal_extent=["2018-05-01", "2018-05-02"]
+        )
+        found = downloaded(asked, tmp_path / "both.nc")
+    centres = {axis: values[1::3].repeat(3) for axis, values in fine.items()}
+    for name in ("l8_B3", "l8_LST"):
+        # At the last cells half of what bilinear interpolation needs lies beyond the area.
+        np.testing.assert_allclose(found[name][:, 3:-3, 3:-3], plane(centres)[:, 3:-3, 3:-3], atol=1e-6)
+        assert found[name].notnull().all()
+    assert (found["l8_QA_PIXEL"] == CLEAR_QA).all()
+    np.testing.assert_array_equal(found["s2_B05"], plane(fine))
 
 
 def test_a_wrong_unit_and_an_unknown_parameter_are_told_over_http(connection, tmp_path):
