@@ -17,7 +17,7 @@ from tqdm import tqdm
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.fuser import SENSORS, Fuser
 from openeo_udf_fusion.models.tamrf_network import Config, Tamrf
-from openeo_udf_fusion.training import checkpoints, tamrf_start, tamrf_validation
+from openeo_udf_fusion.training import checkpoints, tamrf_shrinkage, tamrf_start, tamrf_validation
 from openeo_udf_fusion.training.checkpoints import Identity
 from openeo_udf_fusion.training.state import State, begin, rate_at
 from openeo_udf_fusion.training.tamrf_patches import Habits, Source, draw_patch
@@ -92,7 +92,8 @@ def train(
         if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
             told(state.step, validate(state, run))
             checkpoints.save(state, file, run.identity)
-    return state.best_network(), record(state, run)
+    model, kept = settled(state.best_network(), run)
+    return model, record(state, run, model) | {"share_of_corrections": kept}
 
 
 def run_of(sites: Sequence[Source], schedule: Schedule, distance: PerceptualDistance | None) -> Run:
@@ -177,7 +178,15 @@ def validate(state: State[Tamrf], run: Run) -> float:
     return score
 
 
-def record(state: State[Tamrf], run: Run) -> Json:
+def settled(model: Tamrf, run: Run) -> tuple[Tamrf, Json]:
+    """A network with as much of its corrections as the validation dates bear out, and how much that is."""
+    if not (run.config.anchored and run.trials):
+        return model, {}
+    kept = tamrf_shrinkage.shares(model, run.trials, SUPPORT_DAYS)
+    return tamrf_shrinkage.shortened(model, kept), kept
+
+
+def record(state: State[Tamrf], run: Run, model: Tamrf) -> Json:
     """What the card says of the training itself."""
     return {
         "steps": state.step,
@@ -187,16 +196,15 @@ def record(state: State[Tamrf], run: Run) -> Json:
         "habits": asdict(run.habits),
         "sites_sha256": run.identity.fingerprint,
         "loss_of_detail": "on" if run.distance is not None else "off: no perceptual network was given",
-        "validation": validation_of(state, run),
+        "validation": validation_of(model, run),
     }
 
 
-def validation_of(state: State[Tamrf], run: Run) -> Json:
-    """How the best network does on the dates that chose it, and what never reached it."""
+def validation_of(model: Tamrf, run: Run) -> Json:
+    """How a network does on the dates that chose it."""
     if not run.trials:
         return {"note": "no site was left to choose the weights: these are the last ones"}
-    fuser = Fuser(state.best_network(), SUPPORT_DAYS)
-    found = tamrf_validation.errors(fuser, run.trials)
+    found = tamrf_validation.errors(Fuser(model, SUPPORT_DAYS), run.trials)
     return {
         "score": round(tamrf_validation.score(found, run.trials), 4),
         "about": "RMSE, in reflectance and kelvin, on the dates that chose the weights",

@@ -98,8 +98,8 @@ def describe(sites: Sequence[Source], schedule: Schedule, detail: bool) -> Json:
             "site": BELGIUM,
             "dates": [list(interval) for interval in HELD_OUT],
             "buffer_days": BUFFER_DAYS,
-            "caution": "No weight and no setting was chosen by these dates; but that one sensor's differences "
-            "are carried to the other was decided after errors on them had been seen.",
+            "caution": "No weight and no setting was chosen by these dates; but that one sensor's "
+            "differences are carried to the other was decided after errors on them had been seen.",
         },
         "validation_dates": {
             site.name: [list(interval) for interval in VALIDATION[site.name]]

@@ -146,10 +146,15 @@ def rmse(guess: Values, truth: Values, known: Mask) -> Values:
 
 def errors(fuser: Fuser, tried: Sequence[Trial]) -> list[Values]:
     """Of each trial, the RMSE of each band (b,)."""
-    found = []
-    for each, made in zip(tried, fused(fuser, tried), strict=True):
-        found.append(rmse(inside(on_own_grid(made, each.sensor), each.sensor), each.truth, each.known))
-    return found
+    return errors_of(fused(fuser, tried), tried)
+
+
+def errors_of(images: Sequence[Values], tried: Sequence[Trial]) -> list[Values]:
+    """The same of images at 10 m."""
+    return [
+        rmse(inside(on_own_grid(image, each.sensor), each.sensor), each.truth, each.known)
+        for image, each in zip(images, tried, strict=True)
+    ]
 
 
 def fused(fuser: Fuser, tried: Sequence[Trial]) -> list[Values]:
