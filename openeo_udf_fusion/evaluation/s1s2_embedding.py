@@ -220,7 +220,7 @@ def for_card(result: Json) -> Json:
     """What a card says of the skill."""
     return {
         "command": result["command"].replace(" --json", " --card"),
-        "note": NOTE,
+        "note": f"{NOTE} {verdict(result['pooled'])}",
         "pools": result["pools"],
         "parts": result["parts"],
         "methods": result["methods"],
@@ -228,6 +228,26 @@ def for_card(result: Json) -> Json:
         "comparison": result["comparison"],
         "coverage": result["coverage"],
     }
+
+
+def verdict(rows: Sequence[Json]) -> str:
+    """What the fused code is surely better than, by RMSE over all gaps and dates, and what not."""
+    over = {
+        row["method"]: row["fused_over"]["rmse"]
+        for row in rows
+        if row["pool"] == "all" and "fused_over" in row
+    }
+    parts = {
+        "better than": [name for name, rmse in over.items() if rmse["high"] < 1],
+        "not distinguishable from": [name for name, rmse in over.items() if rmse["low"] <= 1 <= rmse["high"]],
+        "worse than": [name for name, rmse in over.items() if rmse["low"] > 1],
+    }
+    told = [
+        f"{how} " + ", ".join(f"{name} ({interval(over[name])})" for name in names)
+        for how, names in parts.items()
+        if names
+    ]
+    return "The fused code is " + "; ".join(told) + "."
 
 
 def lines(result: Json) -> str:

@@ -69,6 +69,18 @@ def test_pools_hold_all_gaps_and_the_long_ones_of_the_season(site, embedder, tmp
     assert evaluation.markdown(result).count("\n") == 2 + len(result["methods"]) - 2
 
 
+def test_the_verdict_says_what_is_sure():
+    def row(method, low, high, pool="all"):
+        rmse = {"ratio": (low + high) / 2, "low": low, "high": high}
+        return {"pool": pool, "method": method, "fused_over": {"rmse": rmse}}
+
+    rows = [row("line", 0.8, 0.9), row("mean", 0.9, 1.1), row("oracle", 1.1, 1.3), row("x", 2, 3, "strip")]
+    assert evaluation.verdict([*rows, {"pool": "all", "method": "fused"}]) == (
+        "The fused code is better than line (0.850 (0.800-0.900)); not distinguishable from "
+        "mean (1.000 (0.900-1.100)); worse than oracle (1.200 (1.100-1.300))."
+    )
+
+
 def test_the_season_is_told_from_the_date():
     days = np.array(["2018-02-28", "2018-03-01", "2018-10-31", "2018-11-01", "2018-06-01"], "datetime64[D]")
     gaps = np.array([30, 30, 20, 20, 15])
