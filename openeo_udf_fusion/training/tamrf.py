@@ -6,6 +6,7 @@ differences are carried (`models.tamrf_network.Config`); some Landsat images are
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -92,8 +93,8 @@ def train(
         if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
             told(state.step, validate(state, run))
             checkpoints.save(state, file, run.identity)
-    model, kept = settled(state.best_network(), run)
-    return model, record(state, run, model) | {"share_of_corrections": kept}
+    model, chosen = settled(state, run)
+    return model, record(state, run) | chosen
 
 
 def run_of(sites: Sequence[Source], schedule: Schedule, distance: PerceptualDistance | None) -> Run:
@@ -178,32 +179,45 @@ def validate(state: State[Tamrf], run: Run) -> float:
     return score
 
 
-def settled(model: Tamrf, run: Run) -> tuple[Tamrf, Json]:
-    """A network with as much of its corrections as the validation dates bear out, and how much that is."""
-    if not (run.config.anchored and run.trials):
-        return model, {}
-    kept = tamrf_shrinkage.shares(model, run.trials, SUPPORT_DAYS)
-    return tamrf_shrinkage.shortened(model, kept), kept
+def settled(state: State[Tamrf], run: Run) -> tuple[Tamrf, Json]:
+    """The network to keep, and how it was chosen.
+
+    An anchored one makes as much of its corrections as the validation dates bear out, and is the better one
+    then of the last and of the best without that.
+    """
+    best = state.best_network()
+    if not run.trials:
+        return best, {"validation": "no site was left to choose the weights: these are the last ones"}
+    candidates = {state.best_step: best}
+    if run.config.anchored:
+        candidates[state.step] = deepcopy(state.average).cpu().eval()
+    found = []
+    for step, model in candidates.items():
+        share: Json = {}
+        if run.config.anchored:
+            share = tamrf_shrinkage.shares(model, run.trials, SUPPORT_DAYS)
+            model = tamrf_shrinkage.shortened(model, share)
+        told = validation_of(model, run)
+        found.append(
+            (told["score"], model, {"step": step, "share_of_corrections": share, "validation": told})
+        )
+    return min(found, key=lambda each: float(each[0]))[1:]
 
 
-def record(state: State[Tamrf], run: Run, model: Tamrf) -> Json:
+def record(state: State[Tamrf], run: Run) -> Json:
     """What the card says of the training itself."""
     return {
         "steps": state.step,
-        "best_step": state.best_step or state.step,
         "seed": run.schedule.seed,
         "schedule": asdict(run.schedule),
         "habits": asdict(run.habits),
         "sites_sha256": run.identity.fingerprint,
         "loss_of_detail": "on" if run.distance is not None else "off: no perceptual network was given",
-        "validation": validation_of(model, run),
     }
 
 
 def validation_of(model: Tamrf, run: Run) -> Json:
     """How a network does on the dates that chose it."""
-    if not run.trials:
-        return {"note": "no site was left to choose the weights: these are the last ones"}
     found = tamrf_validation.errors(Fuser(model, SUPPORT_DAYS), run.trials)
     return {
         "score": round(tamrf_validation.score(found, run.trials), 4),
