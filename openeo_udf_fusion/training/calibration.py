@@ -28,7 +28,9 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 GAP_DAYS = (2, 6, 11, 21, 41, 81, 161)
 """Knots: days from the observation before to the one after, or to the nearest where one side has none."""
-HIDDEN_DAYS = (1, 3, 5, 10, 20, 40, 80, 160)
+HIDDEN_DAYS = {1: 10, 3: 10, 5: 10, 10: 10, 20: 10, 40: 6, 80: 3, 160: 3}
+"""Lengths of the gaps, and how many of each in a sample. In a short one hardly anything happens: a share that
+a few events decide needs many."""
 KINDS = ("translated", "bridged", "beyond")
 ROUNDS = 3
 """The floor depends on the other tables, and they on it: after so many turns neither moves."""
@@ -95,8 +97,8 @@ def situations(truth: Series, target: str, rng: np.random.Generator) -> Iterator
     everywhere = np.ones(valid.shape[:2], dtype=np.bool_)
     only_other = {target: (values, np.zeros_like(valid)), OTHER[target]: truth[OTHER[target]]}
     yield "translated", only_other, everywhere
-    for length in HIDDEN_DAYS:
-        for _ in range(REPEATS):
+    for length, repeats in HIDDEN_DAYS.items():
+        for _ in range(repeats):
             hidden = gaps(np.asarray(valid.any(-1)), length, rng)
             shown = {target: (values, valid & ~hidden[..., None]), OTHER[target]: (other_values, nothing)}
             yield "bridged", shown, hidden

@@ -86,7 +86,7 @@ def test_gaps_lie_between_observations():
 
 
 def test_what_is_fitted_loads_and_knows_the_training(make_pairs, tiny, monkeypatch):
-    for name, value in {"HIDDEN_DAYS": (3, 10), "COMPOSITE_DAYS": (1, 8), "REPEATS": 1}.items():
+    for name, value in {"HIDDEN_DAYS": {3: 1, 10: 1}, "COMPOSITE_DAYS": (1, 8), "REPEATS": 1}.items():
         monkeypatch.setattr(module, name, value)
     model, pairs = SatFuseNet(tiny), make_pairs(pixels=8)
     found = residuals(model, pairs)
@@ -107,7 +107,7 @@ def test_what_is_fitted_loads_and_knows_the_training(make_pairs, tiny, monkeypat
 
 @pytest.mark.parametrize("product", ["nbar", "directional"])
 def test_pairs_of_one_product_are_enough(make_pairs, tiny, monkeypatch, product):
-    for name, value in {"HIDDEN_DAYS": (3,), "COMPOSITE_DAYS": (8,), "REPEATS": 1}.items():
+    for name, value in {"HIDDEN_DAYS": {3: 1}, "COMPOSITE_DAYS": (8,), "REPEATS": 1}.items():
         monkeypatch.setattr(module, name, value)
     model, pairs = SatFuseNet(tiny), make_pairs(pixels=8)
     pairs.product[:] = product

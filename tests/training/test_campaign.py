@@ -25,7 +25,7 @@ def written(make_pairs, tmp_path) -> store.Store:
 def test_all_networks_are_trained_on_their_own_places_and_calibrated_by_the_others(
     written, tmp_path, monkeypatch
 ):
-    for name, value in {"HIDDEN_DAYS": (5,), "COMPOSITE_DAYS": (8,), "REPEATS": 1}.items():
+    for name, value in {"HIDDEN_DAYS": {5: 1}, "COMPOSITE_DAYS": (8,), "REPEATS": 1}.items():
         monkeypatch.setattr(calibration, name, value)
     out = tmp_path / "out"
     for fold in (*range(FOLDS), None):
