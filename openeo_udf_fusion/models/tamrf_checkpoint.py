@@ -3,10 +3,12 @@
 The published files are Lightning checkpoints (Zenodo, doi:10.5281/zenodo.17474541).
 """
 
+import contextlib
 import re
 import struct
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -51,6 +53,8 @@ UNREADABLE = (
     *(ImportError, ArithmeticError, MemoryError, struct.error, UnpicklingError, zipfile.BadZipFile),
 )
 """What a file that is damaged, or made to do damage, may raise while it is unpickled."""
+LARGEST_BYTES = 2**30
+"""Far above a checkpoint with its optimizer; what was made to do damage may unpack to a thousand times more."""
 
 
 def read(file: Path) -> dict[str, Tensor]:
@@ -65,6 +69,7 @@ def read(file: Path) -> dict[str, Tensor]:
     """
     if not file.is_file():
         raise InvalidWeights(f"there is no file {file}; {PUBLISHED} is needed")
+    check_size(file)
     try:
         with warnings.catch_warnings(action="ignore"):  # advice to those who wrote the file
             content = torch.load(file, weights_only=True, map_location="cpu")
@@ -77,14 +82,48 @@ def read(file: Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise InvalidWeights(f"{file.name} holds no dict of tensors 'state_dict'; {PUBLISHED} is needed")
-    named = {translated(name.replace(COMPILED, "")): value for name, value in state.items()}
-    tensors = {name: value.float() for name, value in named.items() if name is not None}
-    broken = sorted(name for name, value in tensors.items() if not value.isfinite().all())
-    if broken:
+    named: dict[str, Tensor] = {}
+    for theirs, value in state.items():
+        ours = translated(theirs.replace(COMPILED, ""))
+        if ours in named:
+            raise InvalidWeights(f"{file.name} has {theirs!r} twice, compiled and not; {PUBLISHED} is needed")
+        if ours is not None:
+            named[ours] = value
+    check_numbers(named, file.name)
+    return {name: value.float() for name, value in named.items()}
+
+
+def check_size(file: Path) -> None:
+    """InvalidWeights where a file is larger than any such checkpoint, packed or unpacked."""
+    size = file.stat().st_size
+    if zipfile.is_zipfile(file):
+        with contextlib.suppress(*UNREADABLE), zipfile.ZipFile(file) as archive:
+            size = max(size, sum(member.file_size for member in archive.infolist()))
+    if size > LARGEST_BYTES:
         raise InvalidWeights(
-            f"{file.name} has numbers that are not finite, in {broken[0]!r}; fetch the file anew"
+            f"{file.name} unpacks to {size} bytes, more than the {LARGEST_BYTES} that are read at most; "
+            f"{PUBLISHED} is needed"
         )
-    return tensors
+
+
+def check_numbers(state: Mapping[str, Tensor], origin: str) -> None:
+    """InvalidWeights unless all tensors are of finite real numbers, and all spreads are above 0."""
+    for name, value in state.items():
+        plain = value.layout == torch.strided and value.device.type == "cpu" and value.is_floating_point()
+        if not plain or value.nbytes > value.untyped_storage().nbytes():
+            raise InvalidWeights(
+                f"{origin} has in {name!r} no tensor of stored real numbers, but one of {value.dtype}, "
+                f"{value.layout}, shape {tuple(value.shape)}; {PUBLISHED} is needed"
+            )
+        if not value.isfinite().all():
+            raise InvalidWeights(
+                f"{origin} has numbers that are not finite, in {name!r}; fetch the file anew"
+            )
+        if name.endswith("_std") and not (value > 0).all():
+            raise InvalidWeights(
+                f"{origin} has standard deviations in {name!r} that are not above 0, so that nothing can be "
+                f"scaled by them: {value.tolist()}; {PUBLISHED} is needed"
+            )
 
 
 def reason(error: BaseException) -> str:
