@@ -10,6 +10,7 @@ Axes: n images, t input dates, q queried days, b bands, y and x pixels, p pixels
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -38,7 +39,18 @@ from openeo_udf_fusion.models.tamrf_network import (
 from openeo_udf_fusion.models.threads import side_by_side
 from openeo_udf_fusion.models.torch_runtime import pool_of_callers_threads
 
-__all__ = ["SENSORS", "Config", "SensorId", "Series", "Tamrf", "built", "config_from_json", "load", "predict"]
+__all__ = [
+    "SENSORS",
+    "Config",
+    "SensorId",
+    "Series",
+    "Tamrf",
+    "built",
+    "config_from_json",
+    "load",
+    "of_card",
+    "predict",
+]
 
 CHUNK_PX = {"cpu": 32, "cuda": 16384}
 """Pixels whose dates attend to one another at once: what they need stays in a processor's cache."""
@@ -59,8 +71,9 @@ def predict(
 ) -> tuple[Tensor, Tensor]:
     """All bands of both sensors at 10 m on any day.
 
-    Memory grows with dates x pixels for the features alone (64 numbers each) and with the result; it runs on
-    the device of the model.
+    Memory grows with dates x pixels for the input, the features (`config.features` numbers each) and, where
+    the network is `compared`, what it is compared with (two or three numbers per band), and with the result.
+    It runs on the device of the model.
 
     Parameters
     ----------
@@ -224,16 +237,32 @@ def load(file: Path | str, device: str = "cpu") -> Tamrf:
     """
     path = Path(file)
     if path.suffix == ".safetensors":
-        card = cards.read(path.stem, path.parent)
-        state = load_tensors(weights.verified(path, card.sha256))
-        config = config_from_json(card.hyperparameters)
+        model = of_card(cards.read(path.stem, path.parent), path.parent)
     else:
-        config, state = Config(), tamrf_checkpoint.read(path)
-    return built(config, state, path.name).to(device).eval()
+        model = built(Config(), tamrf_checkpoint.read(path), path.name)
+    return model.to(device).eval()
+
+
+def of_card(card: cards.Card, folder: Path) -> Tamrf:
+    """The network of a card, from the file of weights that it names in its folder; errors as `load`."""
+    content = weights.verified(folder / card.weights_file, card.sha256)
+    return built(config_from_json(card.hyperparameters), load_tensors(content), card.weights_file)
 
 
 def config_from_json(values: Json) -> Config:
-    """The network's shape as a card states it; JSON has no tuples."""
+    """The network's shape as a card states it; JSON has no tuples.
+
+    Raises
+    ------
+    InvalidWeights
+        It states what this version of the package does not know.
+    """
+    unknown = sorted(values.keys() - {field.name for field in fields(Config)})
+    if unknown:
+        raise InvalidWeights(
+            f"the card is of another network than TAMRF, or of a later version of this package: it states "
+            f"{unknown}; install the version that wrote it"
+        )
     arguments: Json = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return Config(**arguments)
 

@@ -445,7 +445,7 @@ class Tamrf(nn.Module):
             own = own if series.valid is None else own.where(series.valid, torch.nan)
             away = torch.cat([own, self.beyond_other(given, sensor)], 1)
             std = self.get_buffer(f"{sensor}_std")[bands + alike].to(away.device)[:, None, None]
-            out[sensor] = (away / std).where(away.isfinite(), 0)
+            out[sensor] = away.div_(std).nan_to_num_(0, 0, 0)  # as large as the series: in place
         return out
 
     def beyond_other(self, given: Mapping[SensorId, Series], sensor: SensorId) -> Tensor:

@@ -300,7 +300,7 @@ def _load_fusion(name: str, device: str | None, folder: Path) -> tuple["Fuser", 
     card = cards.read(name, folder)
     _need_sensors(card, FUSED)
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = tamrf.load(folder / card.weights_file)
+    model = tamrf.of_card(card, folder)
     runtime = Runtime("torch", torch.__version__, place, "float32")
     _loaded.append((name, runtime))
     return Fuser(model, card.support_days, card.precisions, place), runtime

@@ -133,3 +133,21 @@ def test_weights_of_another_size_than_the_card_says_are_refused(written):
     cards.read.cache_clear()
     with pytest.raises(InvalidWeights, match="tensors differ"):
         tamrf.load(written / "mine.safetensors")
+
+
+def test_a_card_may_name_its_weights_as_it_likes(written):
+    (written / "mine.safetensors").rename(written / "renamed.safetensors")
+    card = json.loads((written / "mine.json").read_text())
+    card["assets"]["weights"]["href"] = "./renamed.safetensors"
+    (written / "mine.json").write_text(json.dumps(card))
+    cards.read.cache_clear()
+    assert weights.load_fusion("mine", device="cpu", folder=written).bands["s2"][0] == "B02"
+
+
+def test_a_card_of_a_later_version_is_refused(written):
+    card = json.loads((written / "mine.json").read_text())
+    card["properties"]["mlm:hyperparameters"]["mixture"] = True
+    (written / "mine.json").write_text(json.dumps(card))
+    cards.read.cache_clear()
+    with pytest.raises(InvalidWeights, match=r"later version .* states \['mixture'\]; install"):
+        tamrf.load(written / "mine.safetensors")
