@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 import xarray as xr
+from einops import rearrange
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -173,16 +174,16 @@ def embed_patches(
 
     No square may reach over the edge.
     """
-    told = {}
+    known = {}
     with torch.inference_mode():
         for sensor, series in observed.items():
-            config = model.config.sensor(sensor)
-            near = np.abs(series.days - day) <= config.reach_days
+            near = np.abs(series.days - day) <= model.config.support_days(sensor)
             values, valid = (squares(a[near], centres, model.config.margin_px) for a in series[:2])
             days = torch.from_numpy((series.days[near] - day).astype(np.float32))
-            features = centre_features(model, sensor, values, valid, days)
-            told[sensor] = model.model.encoder(sensor)(features, torch.zeros(1))
-        return model.model.fuse(told)[0].numpy()
+            known[sensor] = centre_features(model, sensor, values, valid, days)
+        query = torch.zeros(1)
+        told = {sensor: model.model.encoder(sensor)(features, query) for sensor, features in known.items()}
+        return model.model.fuse(known, told, query)[0].numpy()
 
 
 def squares(frames: NDArray[np.generic], centres: NDArray[np.int64], margin: int) -> torch.Tensor:
@@ -196,13 +197,16 @@ def centre_features(
 ) -> Features:
     """Convolve squares (p t, b, rows, columns) and keep their centres."""
     ready = standardise(values, valid, model.config.sensor(sensor))
-    features, share = model.model.encoder(sensor).frame(ready, valid)
-    middle = model.config.margin_px
-    raw, features, share = (
-        part[..., middle, middle].unflatten(0, (-1, len(days))).transpose(0, 1)
-        for part in (ready, features, share)
+    encoder, middle = model.model.encoder(sensor), model.config.margin_px
+    near = (days.abs() <= encoder.reach_days).repeat(len(ready) // len(days))
+    encoded = [ready.new_zeros(len(ready), model.config.width), ready.new_zeros(len(ready))]
+    for whole, part in zip(encoded, encoder.frame(ready[near], valid[near]), strict=True):
+        whole[near] = part[..., middle, middle]
+    raw, around = (part[..., middle, middle] for part in (ready, encoder.around(ready, valid)))
+    raw, features, share, around = (
+        rearrange(part, "(p t) ... -> t p ...", t=len(days)) for part in (raw, *encoded, around)
     )
-    return Features(raw, features, share, days)
+    return Features(raw, features, share, around, days)
 
 
 def flops_per_pixel_date(model: Embedder) -> float:

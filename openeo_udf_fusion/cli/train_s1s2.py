@@ -17,9 +17,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--stage",
         type=int,
-        choices=(1, 2),
+        choices=(1, 2, 3),
         required=True,
-        help="1: each sensor's encoder by itself; 2: fusion, which goes on from stage 1 in --out",
+        help="1: each sensor's encoder by itself; 2: fusion, which goes on from stage 1 in --out; 3: "
+        "Sentinel-1 as a witness of change, which goes on from stage 2's weights there",
     )
     parser.add_argument(
         "--data",
@@ -54,7 +55,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument("--s2-scale", type=float, default=1e-4, metavar="X", help="default: 0.0001")
     parser.add_argument("--s2-offset", type=float, default=0.0, metavar="X", help="default: 0")
     add_login(parser)
-    parser.add_argument("--steps", type=_positive, help="how many updates; default: 1600 and 2800")
+    parser.add_argument("--steps", type=_positive, help="how many updates; default: 1600, 2800 and 600")
+    parser.add_argument(
+        "--sensors",
+        choices=("both", "s1", "s2"),
+        default="both",
+        help="stage 2: what to show; with one alone the network goes into OUT/s1_alone or OUT/s2_alone, "
+        "to be measured against the fused one (evaluate --alone OUT). default: %(default)s",
+    )
     parser.add_argument("--code", type=_positive, default=8, help="numbers of the code; default: 8")
     parser.add_argument("--seed", type=int, default=2018, help="default: 2018")
     parser.add_argument("--threads", type=_positive, default=1, help="of torch; default: 1")
@@ -73,7 +81,10 @@ def train_s1s2_embedding(args: argparse.Namespace) -> int:
     if args.backend:
         _fetch_site(args)
     sites = s1s2_sites.read_sites(args.data)
-    schedule = schedule_of(args.stage, args.steps, args.seed)
+    sees = ("s1", "s2") if args.sensors == "both" else (args.sensors,)
+    if args.stage != 2 and len(sees) == 1:
+        raise InvalidParameter("--sensors is for stage 2; stage 1 teaches each sensor, stage 3 needs both")
+    schedule = schedule_of(args.stage, args.steps, args.seed, sees)
     written = s1s2_campaign.train_stage(sites, args.out, schedule, args.code, resume=args.resume)
     if args.json:
         print(json.dumps({"stage": args.stage, "files": [str(file) for file in written]}))

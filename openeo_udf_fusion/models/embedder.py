@@ -170,20 +170,18 @@ class Embedder:
     ) -> None:
         """Let the queried days pass in ascending order, with the features of the frames around them."""
         order = np.argsort(query, kind="stable")
-        around = {s: Passing(self.model, s, frames, tile, self.device) for s, frames in known.items()}
+        days = torch.from_numpy(query.astype(np.float64))
+        around = {s: Passing(self.model, s, frames, tile, days, self.device) for s, frames in known.items()}
         for start in range(0, len(order), QUERIES):
             chosen = order[start : start + QUERIES]
             days = torch.from_numpy(query[chosen].astype(np.float64))
             features = {s: passing.at(days) for s, passing in around.items()}
             # Days are told relative to the first one asked: float32 is exact for them.
             asked = (days - days[0]).float().to(self.device)
-            told = {
-                s: self.model.encoder(s)(replace_days(f, days[0]), asked)
-                for s, f in features.items()
-                if len(f.days)
-            }
+            near = {s: replace_days(f, days[0]) for s, f in features.items() if len(f.days)}
+            told = {s: self.model.encoder(s)(f, asked) for s, f in near.items()}
             if told:
-                code = self.model.fuse(told)
+                code = self.model.fuse(near, told, asked)
                 nobody = ~torch.stack([each.present for each in told.values()]).any(0)
                 store(result.code, chosen, tile, code.masked_fill(nobody[..., None], torch.nan))
                 for s, f in features.items():
@@ -228,10 +226,18 @@ class Passing:
     """Features of one sensor's frames around days that are asked for in ascending order."""
 
     def __init__(
-        self, model: S1S2Embedding, sensor: str, frames: Frames, tile: Tile, device: torch.device
+        self,
+        model: S1S2Embedding,
+        sensor: str,
+        frames: Frames,
+        tile: Tile,
+        days: Tensor,
+        device: torch.device,
     ) -> None:
-        self.encoder, self.reach = model.encoder(sensor), model.config.sensor(sensor).reach_days
+        self.encoder, self.reach = model.encoder(sensor), model.config.support_days(sensor)
         self.frames, self.tile, self.device = frames, tile, device
+        away = (frames.days[:, None] - days).abs()
+        self.counts = (away <= self.encoder.reach_days).any(1)  # others only have a level
         self.start = self.stop = 0
         self.kept: Features | None = None
 
@@ -247,6 +253,7 @@ class Passing:
                     self.kept.raw[gone:],
                     self.kept.features[gone:],
                     self.kept.share[gone:],
+                    self.kept.around[gone:],
                     self.kept.days[gone:],
                 )
             )
@@ -260,11 +267,19 @@ class Passing:
         """Convolve some frames and keep what lies within the tile."""
         rows, columns = self.tile.inner
         values, valid = (a[chosen].to(self.device) for a in self.frames[:2])
-        features, share = self.encoder.frame(values, valid)
+        near = self.counts[chosen].to(self.device)
+        features = values.new_zeros(len(values), self.encoder.frame.lift.out_channels, *values.shape[2:])
+        share = values.new_zeros(len(values), *values.shape[2:])
+        features[near], share[near] = self.encoder.frame(values[near], valid[near])
+        raw, features, around = (
+            part[..., rows, columns].flatten(2).transpose(1, 2).contiguous()
+            for part in (values, features, self.encoder.around(values, valid))
+        )
         return Features(
-            values[..., rows, columns].flatten(2).transpose(1, 2).contiguous(),
-            features[..., rows, columns].flatten(2).transpose(1, 2).contiguous(),
+            raw,
+            features,
             share[..., rows, columns].flatten(1),
+            around,
             self.frames.days[chosen],
         )
 

@@ -5,6 +5,9 @@ pixels ask for it, then sums over time around the queried day. Fusion makes one 
 sensors there are, and a decoder per sensor reconstructs its bands from that code alone. A further sensor
 needs its encoder and its decoder; fusion is trained anew, the encoders that exist stay as they are.
 
+What radar tells best is change: where clouds hide a place from Sentinel-2, Sentinel-1's level on the day is
+compared with its level on the days of the frames that Sentinel-2 has (`Contrast`).
+
 After Peters et al. 2025 (arXiv 2511.11706): two stages, a small code, mirrored decoders. Theirs encodes
 patches of 15 x 15 pixels and 11 frames for each centre pixel with attention; here neighbours in space and
 time share the work, and time enters as distance in days alone, so that a code depends on what was observed
@@ -25,6 +28,10 @@ from torch import Tensor, nn
 NO_EVIDENCE = 0.02
 """Weight of nothing at all in a mean over time: far from every frame the mean fades to zero."""
 DAYS_UNIT = 10.0
+LEVEL_PX = 2
+"""Pixels to either side over which a level is averaged."""
+CONTRAST_DAYS = (10.0, 30.0)
+"""Over which days the frames of a sensor with a line count in what its witnesses are compared with."""
 QUANTUM = 1 / 127
 """Step of a code stored as int8."""
 
@@ -47,6 +54,9 @@ class SensorConfig:
         Frames farther than this from a queried day do not count for it.
     code
         Numbers in the sensor's own code, that of stage 1.
+    level_days
+        Of a sensor that is a witness of change for the others, as radar is, which sees through clouds: its
+        level is a mean over frames up to so many days away and over 5 x 5 pixels. 0 for the others.
     """
 
     id: str
@@ -57,6 +67,7 @@ class SensorConfig:
     upper: tuple[float, ...]
     reach_days: int
     code: int
+    level_days: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,7 +104,18 @@ class Config:
     @property
     def margin_px(self) -> int:
         """How far, in pixels, a code looks around its pixel."""
-        return sum(self.dilations)
+        return max(sum(self.dilations), LEVEL_PX)
+
+    @property
+    def pairs(self) -> tuple[tuple[SensorConfig, SensorConfig], ...]:
+        """Sensors without a level, each with every sensor that has one: its witness."""
+        lines, levels = ([s for s in self.sensors if (s.level_days > 0) == level] for level in (False, True))
+        return tuple((line, level) for line in lines for level in levels)
+
+    def support_days(self, name: str) -> int:
+        """How far in days a code looks for frames of a sensor: for their own sake, or as a witness."""
+        compared = [line.reach_days for line, level in self.pairs if level.id == name]
+        return max(self.sensor(name).reach_days, *compared, 0)
 
     def sensor(self, name: str) -> SensorConfig:
         """The sensor of that id."""
@@ -115,20 +137,26 @@ class Features(NamedTuple):
     """What the convolutions make of frames, in the layout of the sums over time.
 
     raw (t, p, b) standardised values; features (t, p, d); share (t, p): how much of a frame counts, 0 where
-    nothing is valid; days (t,).
+    nothing is valid; around (t, p, b + 1): the mean of the values over the pixels around, times how much of
+    them is valid, and that; without channels for a sensor that has no level; days (t,).
     """
 
     raw: Tensor
     features: Tensor
     share: Tensor
+    around: Tensor
     days: Tensor
 
 
 class Told(NamedTuple):
-    """What a sensor tells about the queried days: token (q, p, token), and whether it saw anything (q, p)."""
+    """What a sensor tells about the queried days.
+
+    token (q, p, token); whether it saw anything (q, p); the circumstances (q, p, 5) as `bracket` has them.
+    """
 
     token: Tensor
     present: Tensor
+    circumstances: Tensor
 
 
 # --- one sensor: space, then time
@@ -163,6 +191,12 @@ class FrameEncoder(nn.Module):
         return x, (self.certainty(x).sigmoid() * seen)[:, 0]
 
 
+def span(days: Tensor, query: Tensor, reach_days: int) -> slice:
+    """The frames, by their ascending days (t,), that are within reach of some day (q,); one at least."""
+    start = min(int((days < query.min() - reach_days).sum()), len(days) - 1)
+    return slice(start, max(int((days <= query.max() + reach_days).sum()), start + 1))
+
+
 class Kernels(nn.Module):
     """Weights over the distance in days, piecewise exponential between learned knots."""
 
@@ -185,6 +219,11 @@ class Kernels(nn.Module):
         return log_weight.clamp(max=2.0).exp() * (away.abs() <= self.reach_days)
 
 
+def taper(away: Tensor, reach_days: float) -> Tensor:
+    """From 1 on the day itself smoothly to 0 at the reach: nothing enters or leaves with a jump."""
+    return (1 - (away / reach_days).square()).clamp(min=0).square()
+
+
 class SensorEncoder(nn.Module):
     """Frames of one sensor -> a token per queried day and pixel, and the sensor's own code.
 
@@ -195,7 +234,7 @@ class SensorEncoder(nn.Module):
     def __init__(self, sensor: SensorConfig, config: Config) -> None:
         super().__init__()
         bands, width, kernels = len(sensor.bands), config.width, config.kernels
-        self.reach_days = sensor.reach_days
+        self.reach_days, self.level_days = sensor.reach_days, sensor.level_days
         self.frame = FrameEncoder(bands, config)
         self.kernels = Kernels(config, sensor.reach_days)
         self.bundle = nn.Linear(kernels * width, config.token)
@@ -206,18 +245,39 @@ class SensorEncoder(nn.Module):
         self.dropout = nn.Dropout(0.0)  # training sets its rate
         self.code = nn.Linear(config.token, sensor.code)
 
-    def encode(self, frames: Frames) -> Features:
-        """Convolve every frame once."""
-        features, share = self.frame(frames.values, frames.valid)
+    def encode(self, frames: Frames, query: Tensor) -> Features:
+        """Convolve every frame once that counts for one of the queried days (q,); others stay without."""
+        near = span(frames.days, query, self.reach_days)
+        features, share = self.frame(frames.values[near], frames.valid[near])
+        around = (near.start, len(frames.days) - near.stop)
+        features, share = F.pad(features, (0,) * 6 + around), F.pad(share, (0,) * 4 + around)
         return Features(
             rearrange(frames.values, "t b y x -> t (y x) b"),
             rearrange(features, "t d y x -> t (y x) d"),
             rearrange(share, "t y x -> t (y x)"),
+            rearrange(self.around(frames.values, frames.valid), "t b y x -> t (y x) b"),
             frames.days,
         )
 
+    def around(self, values: Tensor, valid: Tensor) -> Tensor:
+        """What a level is made of, (t, b + 1, y, x); see `Features`."""
+        if not self.level_days:
+            return values[:, :0]
+        seen = valid.all(1, keepdim=True).to(values)
+        together = torch.cat([values * seen, seen], 1)
+        return F.avg_pool2d(together, 2 * LEVEL_PX + 1, stride=1, padding=LEVEL_PX)
+
+    def level(self, known: Features, query: Tensor) -> Tensor:
+        """The level (q, p, b) on the queried days, and last how much it rests on: (q, p, b + 1)."""
+        weight = taper(known.days - query[:, None], self.level_days)
+        sums = torch.einsum("qt,tpb->qpb", weight, known.around)
+        mass = sums[..., -1:]
+        return torch.cat([sums[..., :-1] / (mass + NO_EVIDENCE), mass / (mass + NO_EVIDENCE)], -1)
+
     def forward(self, known: Features, query: Tensor) -> Told:
         """Sum over time around the queried days (q,)."""
+        near = span(known.days, query, self.reach_days)
+        known = Features(*(part[near] for part in known))
         away = known.days - query[:, None]  # (q t)
         weighted = torch.cat([known.features, torch.ones_like(known.features[..., :1])], -1)
         weighted = weighted * known.share[..., None]
@@ -238,7 +298,7 @@ class SensorEncoder(nn.Module):
         )
         bands = known.raw.shape[-1]
         token = self.second(self.dropout(F.gelu(self.first(told)))) + self.line(line[..., :bands])
-        return Told(token, present)
+        return Told(token, present, circumstances)
 
 
 def bracket(known: Features, away: Tensor, reach_days: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -308,8 +368,55 @@ class Block(nn.Module):
         return x + cast(Tensor, self.down(self.dropout(F.gelu(self.up(self.norm(x))))))
 
 
+class Contrast(nn.Module):
+    """What a witness tells about a sensor's gap: its change since the frames that the sensor has.
+
+    The witness's level on the queried day is compared with its own level on the days of the sensor's frames,
+    weighted by their distance: what changed while the sensor saw nothing. Speckle, incidence and roughness,
+    which do not change, drop out.
+    """
+
+    def __init__(self, line: SensorConfig, level: SensorConfig, config: Config) -> None:
+        super().__init__()
+        self.reach_days = line.reach_days - level.level_days
+        told = len(CONTRAST_DAYS) * len(level.bands) * 3
+        self.hidden = nn.Linear(told, config.hidden)
+        self.code = nn.Linear(told, config.code, bias=False)
+        for layer in (self.hidden, self.code):
+            nn.init.zeros_(layer.weight)
+        nn.init.zeros_(self.hidden.bias)
+
+    def forward(
+        self, line: Features, at_line: Tensor, now: Tensor, query: Tensor, circumstances: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Corrections of the fusion's state (q, p, hidden) and of the code (q, p, n).
+
+        `at_line` (t, p, b + 1) and `now` (q, p, b + 1): the witness's level on the days of the sensor's
+        frames and on the queried ones; `circumstances` of the sensor's gap as `Told` has them.
+        """
+        change = self.change(line, at_line, now, query)
+        seen, away = circumstances[..., :2], circumstances[..., 2:4].expm1()
+        near, far = torch.where(seen > 0, away / (away + 1), 1.0).sort(-1).values.unbind(-1)
+        told = torch.cat([change, change * near[..., None], change * (near * far)[..., None]], -1)
+        return self.hidden(told), self.code(told)
+
+    def change(self, line: Features, at_line: Tensor, now: Tensor, query: Tensor) -> Tensor:
+        """The witness's change (q, p, kernels b), in so far as it is known."""
+        away = (line.days - query[:, None]).abs()  # (q t)
+        known = (line.share > 0).to(at_line)[..., None] * at_line[..., -1:]  # (t p 1)
+        together = torch.cat([at_line[..., :-1] * known, known], -1)
+        found = []
+        for days in CONTRAST_DAYS:
+            weight = torch.exp(-away / days) * taper(away, self.reach_days)
+            sums = torch.einsum("qt,tpb->qpb", weight, together)
+            mass = sums[..., -1:]
+            # mass x now - sums, over mass: zero where nothing is known, without a jump.
+            found.append((now[..., :-1] * mass - sums[..., :-1]) / (mass + NO_EVIDENCE) * now[..., -1:])
+        return torch.cat(found, -1)
+
+
 class Fusion(nn.Module):
-    """Tokens of whichever sensors there are -> one code within -1..1."""
+    """Tokens of whichever sensors there are, and the witnesses' contrasts -> one code within -1..1."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -317,20 +424,20 @@ class Fusion(nn.Module):
         self.absent = nn.ParameterDict(
             {s.id: nn.Parameter(torch.zeros(config.hidden)) for s in config.sensors}
         )
+        self.contrasts = nn.ModuleDict({f"{a.id}_{b.id}": Contrast(a, b, config) for a, b in config.pairs})
         self.blocks = nn.ModuleList(Block(config.hidden) for _ in range(config.fusion_blocks))
         self.code = nn.Linear(config.hidden, config.code)
 
-    def forward(self, told: Mapping[str, Told]) -> Tensor:
+    def forward(self, told: Mapping[str, Told], corrections: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         """Codes (q, p, n); `told` has every sensor, if only to say that it saw nothing."""
-        x = torch.stack(
-            [
-                torch.where(told[s].present[..., None], self.join[s](told[s].token), self.absent[s])
-                for s in self.join
-            ]
-        ).sum(0)
+        parts = [
+            torch.where(told[s].present[..., None], self.join[s](told[s].token), self.absent[s])
+            for s in self.join
+        ]
+        x = torch.stack([*parts, *(state for state, _ in corrections)]).sum(0)
         for block in self.blocks:
             x = block(x)
-        return cast(Tensor, self.code(x)).tanh()
+        return torch.stack([self.code(x), *(line for _, line in corrections)]).sum(0).tanh()
 
 
 class Decoder(nn.Module):
@@ -373,17 +480,36 @@ class S1S2Embedding(nn.Module):
 
     def tell(self, frames: Mapping[str, Frames], query: Tensor) -> dict[str, Told]:
         """What each sensor that has frames tells about the queried days (q,)."""
-        return {s: self.encoder(s)(self.encoder(s).encode(f), query) for s, f in frames.items()}
+        return {s: self.encoder(s)(known, query) for s, known in self.encode(frames, query).items()}
+
+    def encode(self, frames: Mapping[str, Frames], query: Tensor) -> dict[str, Features]:
+        """Features of the frames of each sensor for the queried days (q,)."""
+        return {s: self.encoder(s).encode(f, query) for s, f in frames.items()}
 
     def own_code(self, sensor: str, told: Told) -> Tensor:
         """The code (q, p, n) of one sensor alone, within -1..1."""
         return cast(Tensor, self.encoder(sensor).code(told.token)).tanh()
 
-    def fuse(self, told: Mapping[str, Told]) -> Tensor:
+    def fuse(self, known: Mapping[str, Features], told: Mapping[str, Told], query: Tensor) -> Tensor:
         """The fused code (q, p, n); sensors without frames may be left out, but not all of them."""
         some = next(iter(told.values()))
-        nothing = Told(torch.zeros_like(some.token), torch.zeros_like(some.present))
-        return cast(Tensor, self.fusion({s.id: told.get(s.id, nothing) for s in self.config.sensors}))
+        nothing = Told(*(torch.zeros_like(part) for part in some))
+        everyone = {s.id: told.get(s.id, nothing) for s in self.config.sensors}
+        return cast(Tensor, self.fusion(everyone, self.corrections(known, told, query)))
+
+    def corrections(
+        self, known: Mapping[str, Features], told: Mapping[str, Told], query: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """What the witnesses tell about the gaps of the sensors that they can be compared with."""
+        found = []
+        for line, level in self.config.pairs:
+            if line.id in known and level.id in known:
+                witness = self.encoder(level.id)
+                contrast = cast(Contrast, self.fusion.contrasts[f"{line.id}_{level.id}"])
+                at_line = witness.level(known[level.id], known[line.id].days)
+                now = witness.level(known[level.id], query)
+                found.append(contrast(known[line.id], at_line, now, query, told[line.id].circumstances))
+        return found
 
     def decode(self, code: Tensor, sensor: str) -> Tensor:
         """The sensor's standardised bands (q, p, b) from the fused code."""
@@ -391,7 +517,8 @@ class S1S2Embedding(nn.Module):
 
     def forward(self, frames: Mapping[str, Frames], query: Tensor) -> Tensor:
         """The fused code (q, p, n) of the queried days."""
-        return self.fuse(self.tell(frames, query))
+        known = self.encode(frames, query)
+        return self.fuse(known, {s: self.encoder(s)(f, query) for s, f in known.items()}, query)
 
 
 def with_sensor(model: S1S2Embedding, sensor: SensorConfig) -> S1S2Embedding:
@@ -400,6 +527,17 @@ def with_sensor(model: S1S2Embedding, sensor: SensorConfig) -> S1S2Embedding:
     All that the network has is kept; to teach the new one train `parts_to_train`.
     """
     grown = S1S2Embedding(replace(model.config, sensors=(*model.config.sensors, sensor)))
+    grown.load_state_dict(grown.state_dict() | model.state_dict())
+    return grown
+
+
+def with_witness(model: S1S2Embedding, sensor: str, level_days: int) -> S1S2Embedding:
+    """A network in which one of the sensors is a witness of change for the others.
+
+    All that the network has is kept, and a fresh `Contrast` corrects nothing: the codes are the same.
+    """
+    sensors = tuple(replace(s, level_days=level_days) if s.id == sensor else s for s in model.config.sensors)
+    grown = S1S2Embedding(replace(model.config, sensors=sensors))
     grown.load_state_dict(grown.state_dict() | model.state_dict())
     return grown
 

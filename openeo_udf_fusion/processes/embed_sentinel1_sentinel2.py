@@ -84,7 +84,8 @@ def embed_sentinel1_sentinel2(
         within reach, 1 Sentinel-1 alone, 2 Sentinel-2 alone, 3 both, 4 Sentinel-2 clear on this very day,
         5 not clear on this day, only with dates="clear"),
         on request `days_to_observation`. Where `validity` is 0 or 5 everything else is NaN. Observations
-        reach 45 days (Sentinel-1) and 90 days (Sentinel-2) far, and 7 pixels.
+        reach 90 days and 7 pixels far; frames of Sentinel-1 beyond 45 days only tell what changed since
+        Sentinel-2 saw the ground.
 
     Raises
     ------

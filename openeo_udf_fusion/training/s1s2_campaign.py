@@ -5,10 +5,21 @@ from pathlib import Path
 
 import numpy as np
 
+from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.embedder import Embedder
+from openeo_udf_fusion.models.s1s2_embedding import with_witness
 from openeo_udf_fusion.training import s1s2_calibration, s1s2_card
-from openeo_udf_fusion.training.s1s2_embedding import STEPS, Schedule, config_of, fingerprint, train
+from openeo_udf_fusion.training.s1s2_embedding import (
+    LEVEL_DAYS,
+    STEPS,
+    WITNESS,
+    Schedule,
+    config_of,
+    fingerprint,
+    train,
+)
 from openeo_udf_fusion.training.s1s2_sites import (
     BUFFER_PX,
     CYCLE_DAYS,
@@ -25,16 +36,51 @@ def train_stage(
 ) -> list[Path]:
     """Train one stage in a folder, and return what it wrote: a checkpoint, or weights and card.
 
+    A network that sees one sensor alone goes into a folder below, `s2_alone`.
+
     Raises
     ------
     InvalidParameter
         As `train` does.
     """
-    model, record = train(sites, out, schedule, config_of(sites, code), resume=resume)
     if schedule.stage == 1:
+        train(sites, out, schedule, config_of(sites, code), resume=resume)
         return [out / "stage1.pt"]
-    calibration = s1s2_calibration.fit(Embedder(model), sites)
+    if schedule.stage == 3:
+        return add_witness(sites, out, schedule, resume=resume)
+    stage_1 = out / "stage1.pt"
+    if len(schedule.sees) == 1:
+        out = out / f"{schedule.sees[0]}_alone"
+    model, record = train(sites, out, schedule, config_of(sites, code), stage_1=stage_1, resume=resume)
+    # A network of one sensor is measured, never used: nobody reads its sigma.
+    calibration = s1s2_calibration.fit(Embedder(model), sites) if len(schedule.sees) > 1 else {}
     card = s1s2_card.write(model, describe(sites, record, code), calibration, {}, out)
+    return [card, card.with_suffix(".safetensors")]
+
+
+def add_witness(sites: Sequence[Site], out: Path, schedule: Schedule, *, resume: bool = False) -> list[Path]:
+    """Stage 3: go on from the weights and card in a folder, and write them anew.
+
+    Raises
+    ------
+    InvalidParameter
+        The network there has a witness already, or as `train` does.
+    """
+    before = cards.read(s1s2_card.NAME, out)
+    base = weights.load_embedding(folder=out, device="cpu").model
+    if base.config.pairs:
+        raise InvalidParameter(
+            f"stage 3 begins with the network of stage 2, and the one in {out} has been through stage 3; "
+            "write that of stage 2 again: train --stage 2 --resume"
+        )
+    grown = with_witness(base, WITNESS, LEVEL_DAYS)
+    model, record = train(sites, out, schedule, grown.config, base=grown, resume=resume)
+    calibration = s1s2_calibration.fit(Embedder(model), sites)
+    command = (
+        f"openeo-udf-fusion train s1s2_embedding --stage 3 --data DIR --out OUT --steps {record['steps']}"
+    )
+    told = before.training | {"commands": [*before.training["commands"], command], "stage_3": record}
+    card = s1s2_card.write(model, told, calibration, {}, out)
     return [card, card.with_suffix(".safetensors")]
 
 
@@ -42,6 +88,8 @@ def describe(sites: Sequence[Site], record: Json, code: int) -> Json:
     """What the card says of the training."""
     seed = record["seed"]
     options = f"--data DIR --out OUT --code {code} --seed {seed}"
+    seen = record["sees"]
+    alone = f" --sensors {seen[0]}" if len(seen) == 1 else ""
     return {
         "kind": "real",
         "note": f"Trained on {len(sites)} site{'s' * (len(sites) > 1)}: "
@@ -49,7 +97,7 @@ def describe(sites: Sequence[Site], record: Json, code: int) -> Json:
         + ("." if len(sites) > 1 else ". One site is an anecdote: elsewhere train anew or fine-tune."),
         "commands": [
             f"openeo-udf-fusion train s1s2_embedding --stage 1 {options} --steps {STEPS[1]}",
-            f"openeo-udf-fusion train s1s2_embedding --stage 2 {options} --steps {record['steps']}",
+            f"openeo-udf-fusion train s1s2_embedding --stage 2 {options} --steps {record['steps']}{alone}",
         ],
         "held_out": {
             "cycle_days": CYCLE_DAYS,

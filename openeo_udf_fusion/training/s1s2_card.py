@@ -39,23 +39,25 @@ def about(config: Config, facts: Json) -> About:
         title="Sentinel-1 and Sentinel-2 embedding",
         description=DESCRIPTION + " " + str(facts["fusion:training"].get("note", "")),
         citation=CITATION,
-        architecture="convolutions per frame, learned kernels in time, fusion to a code",
+        architecture="convolutions per frame, learned kernels in time, contrasts, fusion to a code",
         bands=[f"{sensor.id}_{band}" for sensor in config.sensors for band in sensor.bands],
         begins=datetime(2015, 6, 23, tzinfo=UTC),  # Sentinel-2A flies
-        inputs=[structure(sensor) for sensor in config.sensors],
+        inputs=[structure(sensor, config) for sensor in config.sensors],
         outputs=[code_output(config.code), *(drawn(sensor) for sensor in config.sensors)],
         hyperparameters=asdict(config),
         receptive_field_px=config.margin_px,
-        support_days=max(sensor.reach_days for sensor in config.sensors),
+        support_days=max(config.support_days(sensor.id) for sensor in config.sensors),
         facts=facts,
     )
 
 
-def structure(sensor: SensorConfig) -> Json:
+def structure(sensor: SensorConfig, config: Config) -> Json:
     """One input of the model."""
+    own, support = sensor.reach_days, config.support_days(sensor.id)
+    compared = f", and within {support} days for its change since another's" if support > own else ""
     text = (
         f"{UNITS[sensor.id]} on a 10 m grid with a mask of what is valid, and "
-        f"days since 1970-01-01 in any order; frames within {sensor.reach_days} days of a queried day count. "
+        f"days since 1970-01-01 in any order; frames within {own} days of a queried day count{compared}. "
         "The sensor or some of its bands may be missing."
     )
     return raster_input(sensor.id, text, sensor.bands)

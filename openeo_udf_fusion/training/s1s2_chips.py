@@ -1,6 +1,6 @@
 """Chips to train the Sentinel-1/2 embedding on: a small square, its frames, and gaps made on purpose.
 
-A gap hides all Sentinel-2 frames of 1 to 70 days; some of them are then asked for. Of the frames that stay,
+A gap hides all Sentinel-2 frames of 1 to 80 days; some of them are then asked for. Of the frames that stay,
 some get the clouds of another date, some vanish. Turning, mirroring, a gain per band and a stretch of time
 make one site stand for more than it is.
 """
@@ -28,7 +28,7 @@ class Habits:
     gap_days
         A gap reaches up to so far to either side of a clear day.
     queries, visible_queries, radar_queries
-        Days asked for at most: hidden and visible ones of Sentinel-2, and of Sentinel-1.
+        Days asked for at most: hidden and visible ones of Sentinel-2, and those of each other sensor.
     """
 
     size_px: int = 20
@@ -87,7 +87,7 @@ def draw(
     site = sites[int(rng.integers(len(sites)))]
     rows, columns = place(site, habits, rng)
     parts = {s: (v[..., rows, columns], m[..., rows, columns]) for s, (v, m) in site.series.items()}
-    anchor = "s1" if only == "s1" else "s2"
+    anchor = only or "s2"
     worth = parts[anchor][1].any(1).float().mean((1, 2)).numpy() > 0.1
     if not worth.any():
         return draw(sites, config, habits, rng, only)
@@ -104,7 +104,7 @@ def draw(
         values = turned(change_level(values, valid, sensor, habits, rng), turn)
         valid, days = turned(valid, turn), site.days[sensor.id]
         truth[sensor.id] = wanted(values, valid, days, asked[sensor.id], query)
-        near = (np.abs(days[:, None] - query).min(1) <= sensor.reach_days) & shown[sensor.id]
+        near = (np.abs(days[:, None] - query).min(1) <= config.support_days(sensor.id)) & shown[sensor.id]
         if sensor.id != dropped and near.any():
             index = torch.from_numpy(np.flatnonzero(near))
             seen = valid[index]
@@ -149,11 +149,11 @@ def choose_days(
         hidden = some_of(optical[in_gap], habits.queries, rng)
         visible = some_of(optical[near & ~in_gap], habits.visible_queries, rng)
         asked["s2"] = np.concatenate([hidden, visible]) if in_gap.any() else np.append(visible, day)
-    if "s1" in days:
-        radar = days["s1"]
-        asked["s1"] = some_of(radar[np.abs(radar - day) <= habits.gap_days], habits.radar_queries, rng)
+    for other in (s for s in days if s != "s2"):
+        own = days[other]
+        asked[other] = some_of(own[np.abs(own - day) <= habits.gap_days], habits.radar_queries, rng)
         if rng.uniform() < 0.5:
-            shown["s1"] &= ~np.isin(radar, asked["s1"])
+            shown[other] &= ~np.isin(own, asked[other])
     return asked, shown
 
 

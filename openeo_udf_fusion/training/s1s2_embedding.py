@@ -1,12 +1,15 @@
-"""Train the Sentinel-1/2 embedding in two stages: seeded, resumable, the best weights on held-out days kept.
+"""Train the Sentinel-1/2 embedding in stages: seeded, resumable, the best weights on held-out days kept.
 
 Stage 1 teaches each sensor's encoder to give its own frames back from its own code, across gaps. Stage 2
-adds fusion, one code and its decoders, and goes on teaching the encoders.
+teaches fusion, one code and its decoders; the encoders go on learning, or stay as they are. Stage 3 makes
+Sentinel-1 a witness of change (`models.s1s2_embedding.Contrast`), and teaches nothing but that: it begins
+with a network that is whole without, and keeps it if nothing better comes on the validation days.
 """
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,10 +31,13 @@ from openeo_udf_fusion.training.state import State, begin, decay_groups, rate_at
 LIMITS = {"s1": (-30.0, 5.0), "s2": (0.0, 1.0)}
 """Physical range in dB and in reflectance; arXiv 2511.11706 clips to the same."""
 REACH_DAYS = {"s1": 45, "s2": 90}
+WITNESS, LEVEL_DAYS = "s1", 24
 OWN_CODE = {"s1": 4, "s2": 8}
-STEPS = {1: 1_600, 2: 2_800}
-DROPOUT = {1: 0.0, 2: 0.1}
-RATE = {1: 1.5e-3, 2: 1.2e-3}
+Stage = Literal[1, 2, 3]
+STEPS: dict[Stage, int] = {1: 1_600, 2: 2_800, 3: 600}
+VALIDATE_EVERY: dict[Stage, int] = {1: 400, 2: 400, 3: 100}
+DROPOUT: dict[Stage, float] = {1: 0.0, 2: 0.1, 3: 0.0}
+RATE: dict[Stage, float] = {1: 1.5e-3, 2: 1.2e-3, 3: 2e-3}
 """By stage."""
 BANDS = {"s1": S1_BANDS, "s2": S2_BANDS}
 
@@ -48,9 +54,13 @@ class Schedule:
         In stage 2 the encoders learn at this share of the rate; 0 leaves them as stage 1 made them.
     own_weight
         In stage 2 of the sensors' own codes, which would drift away from their decoders else.
+    sees
+        In stage 1 the sensors whose encoders are taught, each by itself. In stage 2 those whose frames are
+        shown: all, or one alone, to measure what fusion is worth; a sensor that is not shown is not asked for
+        either, but for Sentinel-2, by which all are measured.
     """
 
-    stage: Literal[1, 2] = 2
+    stage: Stage = 2
     steps: int = STEPS[2]
     learning_rate: float = RATE[2]
     dropout: float = DROPOUT[2]
@@ -60,13 +70,32 @@ class Schedule:
     average: float = 0.998
     own_weight: float = 0.2
     weights: Mapping[str, float] = field(default_factory=lambda: {"s1": 0.25, "s2": 0.75})
-    validate_every: int = 400
+    validate_every: int = VALIDATE_EVERY[2]
+    sees: tuple[str, ...] = tuple(BANDS)
     seed: int = 2018
 
+    @property
+    def asked(self) -> dict[str, float]:
+        """The weights of the sensors that are asked for."""
+        return {s: self.weights.get(s, 1.0) for s in dict.fromkeys((*self.sees, "s2"))}
 
-def schedule_of(stage: Literal[1, 2], steps: int | None = None, seed: int = 2018) -> Schedule:
+
+def schedule_of(
+    stage: Stage,
+    steps: int | None = None,
+    seed: int = 2018,
+    sees: Sequence[str] = tuple(BANDS),
+) -> Schedule:
     """The schedule of a stage as the shipped network had it, but for what is given."""
-    return Schedule(stage, steps or STEPS[stage], RATE[stage], DROPOUT[stage], seed=seed)
+    return Schedule(
+        stage,
+        steps or STEPS[stage],
+        RATE[stage],
+        DROPOUT[stage],
+        validate_every=VALIDATE_EVERY[stage],
+        sees=tuple(sees),
+        seed=seed,
+    )
 
 
 def config_of(sites: Sequence[Site], code: int = 8) -> Config:
@@ -113,6 +142,8 @@ def train(
     config: Config | None = None,
     habits: Habits | None = None,
     *,
+    stage_1: Path | None = None,
+    base: S1S2Embedding | None = None,
     resume: bool = False,
 ) -> tuple[S1S2Embedding, Json]:
     """Train one stage, and return the best network on the validation days with a record of how it came about.
@@ -126,6 +157,11 @@ def train(
         `stage1.pt`.
     schedule, config, habits
         How to train, what, and on which chips.
+    stage_1
+        The checkpoint that stage 2 begins with, if it lies elsewhere; or that stage 1 takes the encoders of
+        the other sensors from, where it teaches that of a further one.
+    base
+        The network that stage 3 begins with.
     resume
         Go on from the stage's checkpoint in `folder`, if there is one; the outcome is that of an
         uninterrupted run.
@@ -141,8 +177,12 @@ def train(
     state = run.begin()
     if resume and checkpoint.is_file():
         checkpoints.restore(state, checkpoint, run.identity)
-    elif schedule.stage == 2:
-        begin_with_stage_1(state, folder / "stage1.pt")
+    elif base is not None:
+        for model in (state.model, state.average):
+            model.load_state_dict(base.state_dict())
+        run.validate(state)
+    elif schedule.stage == 2 or stage_1:
+        begin_with_stage_1(state, stage_1 or folder / "stage1.pt")
     run.go_on(state, checkpoint)
     record = asdict(schedule) | {"best_step": state.best_step, "validation_score": round(state.best_score, 5)}
     return state.best_network(), record
@@ -152,7 +192,7 @@ class Run:
     """What stays the same throughout a stage: sites, schedule and habits."""
 
     def __init__(self, sites: Sequence[Site], schedule: Schedule, config: Config, habits: Habits) -> None:
-        self.schedule, self.config, self.habits = schedule, config, habits
+        self.schedule, self.config, self.habits = schedule, config, showing(habits, schedule.sees)
         self.whole = list(sites)
         self.sites = [Prepared.of(training_part(site), config) for site in sites]
         settings = {"schedule": asdict(schedule), "config": asdict(config), "habits": asdict(habits)}
@@ -166,9 +206,15 @@ class Run:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = self.schedule.dropout
+        taught: tuple[tuple[torch.nn.Module, float], ...]
+        taught = ((model.encoders, self.encoder_rate), (others(model), 1.0))
+        if self.schedule.stage == 3:
+            taught = ((model.fusion.contrasts, 1.0),)
+            model.requires_grad_(False)
+            model.fusion.contrasts.requires_grad_(True)
         groups = [
             group | {"share": rate}
-            for part, rate in ((model.encoders, self.encoder_rate), (others(model), 1.0))
+            for part, rate in taught
             for group in decay_groups(part.parameters(), self.schedule.weight_decay)
         ]
         rng = np.random.default_rng(self.schedule.seed + self.schedule.stage)
@@ -177,7 +223,7 @@ class Run:
     @property
     def encoder_rate(self) -> float:
         """Share of the learning rate that the encoders get."""
-        return 1.0 if self.schedule.stage == 1 else self.schedule.encoder_rate
+        return {1: 1.0, 2: self.schedule.encoder_rate, 3: 0.0}[self.schedule.stage]
 
     def go_on(self, state: State[S1S2Embedding], checkpoint: Path) -> None:
         """Train to the last step."""
@@ -203,16 +249,24 @@ class Run:
         state.update(self.loss(state.model, state), schedule.average)
 
     def loss(self, model: S1S2Embedding, state: State[S1S2Embedding]) -> Tensor:
-        """Reconstruction of one chip: stage 1 by the sensors in turn, stage 2 from the fused code."""
+        """Reconstruction of one chip: stage 1 by the sensors in turn, later from the fused code."""
         if self.schedule.stage == 1:
-            only = self.config.sensors[state.step % len(self.config.sensors)].id
+            only = self.schedule.sees[state.step % len(self.schedule.sees)]
             chip = draw(self.sites, self.config, self.habits, state.rng, only)
             return self.own_score(model, model.tell(chip.frames, chip.query)[only], chip, only)
         chip = draw(self.sites, self.config, self.habits, state.rng)
-        told, weights = model.tell(chip.frames, chip.query), self.schedule.weights
-        code = with_noise(model.fuse(told))
-        fused = [weights.get(s, 1.0) * self.score(model.decode(code, s), chip, s) for s in model.decoders]
-        own = [weights.get(s, 1.0) * self.own_score(model, told[s], chip, s) for s in told]
+        while self.schedule.stage == 3 and len(chip.frames) < len(self.config.sensors):
+            chip = draw(self.sites, self.config, self.habits, state.rng)  # one sensor has no witness
+        weights, frozen = self.schedule.asked, self.encoder_rate == 0
+        model.encoders.train(not frozen)
+        with torch.set_grad_enabled(not frozen):
+            known = model.encode(chip.frames, chip.query)
+            told = {s: model.encoder(s)(features, chip.query) for s, features in known.items()}
+        code = with_noise(model.fuse(known, told, chip.query))
+        fused = [weights[s] * self.score(model.decode(code, s), chip, s) for s in weights]
+        if frozen:
+            return torch.stack(fused).sum()
+        own = [weights[s] * self.own_score(model, told[s], chip, s) for s in told]
         return torch.stack(fused).sum() + self.schedule.own_weight * torch.stack(own).sum()
 
     def own_score(self, model: S1S2Embedding, told: Told, chip: Chip, sensor: str) -> Tensor:
@@ -226,10 +280,23 @@ class Run:
         return reconstruction(image, truth, valid, *self.scales[sensor])
 
     def validate(self, state: State[S1S2Embedding]) -> float:
-        """Score the averaged network on the validation days, and keep it if it is the best so far."""
-        score = validation_error(state.average.eval(), self.whole, own=self.schedule.stage == 1)
+        """Score the averaged network on the validation days, and keep it if it is the best so far.
+
+        What is scored is Sentinel-2; a stage 1 that does not teach its encoder goes on to its last step.
+        """
+        own, sees = self.schedule.stage == 1, self.schedule.sees
+        if own and "s2" not in sees:
+            return math.nan
+        score = validation_error(state.average.eval(), self.whole, sees, own=own)
         state.keep_if_best(score)
         return score
+
+
+def showing(habits: Habits, sees: Sequence[str]) -> Habits:
+    """The habits with the frames of those sensors alone."""
+    if len(sees) > 1:
+        return habits
+    return replace(habits, without_s1=float("s1" not in sees), without_s2=float("s2" not in sees))
 
 
 def others(model: S1S2Embedding) -> torch.nn.ModuleList:

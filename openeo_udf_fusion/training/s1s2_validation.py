@@ -21,7 +21,7 @@ from openeo_udf_fusion.training.s1s2_sites import (
     without,
 )
 
-VALIDATION_GAP_DAYS = 15
+VALIDATION_GAPS = (15, 30)
 LEAST_CLEAR = 0.1
 """Share of a frame's pixels that have to be clear for it to be asked for."""
 
@@ -46,19 +46,22 @@ def cases(site: Site, asked: NDArray[np.bool_], hidden: NDArray[np.bool_], half_
         yield Case(seen, int(s2.days[frame]), s2.values[frame], s2.valid[frame])
 
 
-def validation_cases(sites: Sequence[Site], half_gap: int = VALIDATION_GAP_DAYS) -> Iterator[Case]:
+def validation_cases(sites: Sequence[Site], half_gaps: Sequence[int] = VALIDATION_GAPS) -> Iterator[Case]:
     """The validation days of the part trained on; no held-out frame is ever seen."""
     for site in sites:
         west = site.crop(slice(0, strip_start(site.shape[1]) - BUFFER_PX))
         days = west.observed["s2"].days
         asked = is_validation(days)
-        yield from cases(west, asked, asked | is_test(days), half_gap)
+        for half_gap in half_gaps:
+            yield from cases(west, asked, asked | is_test(days), half_gap)
 
 
-def validation_error(model: S1S2Embedding, sites: Sequence[Site], *, own: bool = False) -> float:
+def validation_error(
+    model: S1S2Embedding, sites: Sequence[Site], sees: Sequence[str] = ("s1", "s2"), *, own: bool = False
+) -> float:
     """RMSE of the model's Sentinel-2 over that of the line in time, mean over the bands.
 
-    `own` scores the sensor's own code instead of the fused one.
+    Frames of the sensors in `sees` are shown; `own` scores Sentinel-2's own code instead of the fused one.
 
     Raises
     ------
@@ -67,8 +70,9 @@ def validation_error(model: S1S2Embedding, sites: Sequence[Site], *, own: bool =
     """
     squares: list[NDArray[np.float64]] = []
     for case in validation_cases(sites):
-        guess = own_reconstruction(model, case) if own else fused_reconstruction(model, case)
         line = interpolate(case)
+        shown = case._replace(seen=with_sensors(case.seen, sees))
+        guess = own_reconstruction(model, shown) if own else fused_reconstruction(model, shown)
         valid = case.valid & np.isfinite(line) & np.isfinite(guess)
         errors = [np.where(valid, estimate - case.truth, 0) for estimate in (guess, line)]
         squares.append(np.stack([np.square(e, dtype=np.float64).sum((1, 2)) for e in errors]))

@@ -50,11 +50,29 @@ def test_both_stages_then_an_evaluation_into_the_card(command, site, tmp_path):
     done = command(*scored, "--json")
     assert done.status == 0, done.stderr
     assert len(json.loads(done.stdout)["reconstruction"]) == 16
+    nothing = command(*scored, "--alone", tmp_path / "out")
+    assert nothing.status == 1
+    assert "--sensors s2" in nothing.stderr
+    alone = command("train", "s1s2_embedding", "--stage", 2, "--sensors", "s2", *common, "--json")
+    assert alone.status == 0, alone.stderr
+    trained = cards.read("s1s2_embedding", tmp_path / "out" / "s2_alone").training["commands"]
+    assert ["--sensors s2" in line for line in trained] == [False, True]
+    both = json.loads(command(*scored, "--alone", tmp_path / "out", "--json").stdout)
+    assert "s2_trained" in both["methods"]
+    assert both["command"].endswith("--alone DIR")
     table = command(*scored, "--markdown")
     assert table.stdout.startswith("| fused code over |")
     refused = command(*scored, "--report", tmp_path / "page.html")
     assert refused.status == 1
     assert "no --report" in refused.stderr
+
+
+def test_stage_1_teaches_every_sensor(command, site, tmp_path):
+    write(site, tmp_path / "data")
+    common = ("--data", tmp_path / "data", "--out", tmp_path)
+    done = command("train", "s1s2_embedding", "--stage", 1, "--sensors", "s2", *common)
+    assert done.status == 1
+    assert "--sensors is for stage 2" in done.stderr
 
 
 def test_stage_2_needs_stage_1(command, site, tmp_path):

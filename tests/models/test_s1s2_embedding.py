@@ -7,6 +7,7 @@ import torch
 
 from openeo_udf_fusion.models.s1s2_embedding import (
     Config,
+    Contrast,
     Features,
     Frames,
     S1S2Embedding,
@@ -14,21 +15,25 @@ from openeo_udf_fusion.models.s1s2_embedding import (
     bracket,
     parts_to_train,
     with_sensor,
+    with_witness,
 )
 
 
-def sensor(name: str, bands: int, reach: int = 30) -> SensorConfig:
+def sensor(name: str, bands: int, reach: int = 30, level: int = 0) -> SensorConfig:
     names = tuple(f"b{n}" for n in range(bands))
     return SensorConfig(
-        name, names, (0.0,) * bands, (1.0,) * bands, (-5.0,) * bands, (5.0,) * bands, reach, 3
+        name, names, (0.0,) * bands, (1.0,) * bands, (-5.0,) * bands, (5.0,) * bands, reach, 3, level
     )
 
 
 @pytest.fixture
 def model() -> S1S2Embedding:
     torch.manual_seed(0)
-    config = Config((sensor("s1", 2), sensor("s2", 4)), code=5, width=8, token=16, hidden=24, decoder=16)
-    return S1S2Embedding(config).eval()
+    sensors = (sensor("s1", 2, level=10), sensor("s2", 4))
+    made = S1S2Embedding(Config(sensors, code=5, width=8, token=16, hidden=24, decoder=16)).eval()
+    for layer in (made.fusion.contrasts["s2_s1"].hidden, made.fusion.contrasts["s2_s1"].code):
+        torch.nn.init.normal_(layer.weight, std=0.3)  # a fresh one is silent
+    return made
 
 
 @pytest.fixture
@@ -111,11 +116,48 @@ def test_the_bracket_is_the_line_between_the_nearest(day, seen, expected, step, 
     days = torch.tensor([0.0, 10.0, 30.0])
     share = torch.tensor(seen, dtype=torch.float32)[:, None]
     raw = (days * share[:, 0])[:, None, None]
-    features = Features(raw, raw[..., :0], share, days)
+    features = Features(raw, raw[..., :0], share, raw[..., :0], days)
     line, difference, circumstances = bracket(features, days - torch.tensor([[day]]), reach_days=90)
     assert float(line) == pytest.approx(expected, abs=1e-5)
     assert float(difference) == pytest.approx(step, abs=1e-5)
     assert tuple(circumstances[0, 0, :2].tolist()) == known
+
+
+# --- a witness of change
+
+
+def changes(model, frames, query=QUERY):
+    known = model.encode(frames, query)
+    witness, contrast = model.encoder("s1"), model.fusion.contrasts["s2_s1"]
+    at_line = witness.level(known["s1"], known["s2"].days)
+    return contrast.change(known["s2"], at_line, witness.level(known["s1"], query), query)
+
+
+def test_a_witness_tells_change_and_not_level(model, frames):
+    s1 = frames["s1"]
+    with torch.inference_mode():
+        still = changes(model, frames | {"s1": s1._replace(values=torch.full_like(s1.values, 3.0))})
+        later = (s1.days > 10).float()[:, None, None, None].expand_as(s1.values)
+        risen = changes(model, frames | {"s1": s1._replace(values=later)}, torch.tensor([20.0]))
+    assert still.abs().max() < 0.2, "of 3"
+    assert risen.min() >= 0, "zero where the line saw nothing"
+    assert risen.median() > 0.1
+
+
+def test_a_witness_is_silent_where_one_side_saw_nothing(model, frames):
+    nothing = Frames(torch.zeros(1, 2, 12, 10), torch.zeros(1, 2, 12, 10, dtype=torch.bool), torch.zeros(1))
+    dark = Frames(torch.zeros(1, 4, 12, 10), torch.zeros(1, 4, 12, 10, dtype=torch.bool), torch.zeros(1))
+    with torch.inference_mode():
+        assert (changes(model, frames | {"s1": nothing}) == 0).all()
+        assert (changes(model, frames | {"s2": dark}) == 0).all()
+
+
+def test_a_fresh_contrast_corrects_nothing(model):
+    torch.manual_seed(3)
+    fresh = Contrast(model.config.sensors[1], model.config.sensors[0], model.config)
+    told = fresh.hidden(torch.randn(2, 7, fresh.hidden.in_features))
+    assert (told == 0).all()
+    assert (fresh.code.weight == 0).all()
 
 
 def test_a_sensor_that_saw_nothing_is_as_one_left_out(model, frames):
@@ -166,3 +208,19 @@ def test_a_sensor_is_found_by_its_id():
     config = Config((sensor("s1", 2), sensor("s2", 4)))
     assert config.sensor("s2").bands == ("b0", "b1", "b2", "b3")
     assert replace(config, dilations=(1, 2)).margin_px == 3
+
+
+def test_a_fresh_witness_leaves_the_codes_as_they_were(frames):
+    torch.manual_seed(0)
+    config = Config((sensor("s1", 2), sensor("s2", 4)), code=5, width=8, token=16, hidden=24, decoder=16)
+    plain = S1S2Embedding(config).eval()
+    grown = with_witness(plain, "s1", 10).eval()
+    assert [(a.id, b.id) for a, b in grown.config.pairs] == [("s2", "s1")]
+    torch.testing.assert_close(reflected(grown, frames), reflected(plain, frames), rtol=0, atol=0)
+
+
+def test_support_is_that_of_the_witness_too(model):
+    config = model.config
+    assert config.support_days("s1") == config.support_days("s2") == 30
+    assert Config((sensor("s1", 2, 12, level=10), sensor("s2", 4))).support_days("s1") == 30
+    assert Config((sensor("s1", 2, 12), sensor("s2", 4))).support_days("s1") == 12

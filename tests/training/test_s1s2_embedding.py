@@ -7,7 +7,8 @@ import torch
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.models.embedder import Embedder
-from openeo_udf_fusion.models.s1s2_embedding import S1S2Embedding
+from openeo_udf_fusion.models.s1s2_embedding import S1S2Embedding, SensorConfig, with_witness
+from openeo_udf_fusion.models.series import Observations
 from openeo_udf_fusion.training import s1s2_calibration, s1s2_campaign
 from openeo_udf_fusion.training.s1s2_chips import Habits
 from openeo_udf_fusion.training.s1s2_embedding import Run, Schedule, config_of, schedule_of, train
@@ -37,7 +38,7 @@ def tiny(site):
 
 
 def quick(stage, steps=4, **more):
-    return replace(schedule_of(stage, steps), validate_every=2, warmup_steps=2, **more)
+    return replace(schedule_of(stage, steps), **{"validate_every": 2, "warmup_steps": 2} | more)
 
 
 def same(one, other):
@@ -90,14 +91,72 @@ def test_checkpoints_of_other_runs_are_refused(site, tiny, tmp_path):
         train([site], tmp_path, quick(2), replace(tiny, width=16), HABITS)
 
 
-def test_frozen_encoders_stay_as_stage_1_made_them(site, tiny, tmp_path):
-    first, _ = train([site], tmp_path, quick(1), tiny, HABITS)
-    second, _ = train([site], tmp_path, quick(2, encoder_rate=0.0), tiny, HABITS)
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_encoders_stay_as_stage_1_made_them_unless_they_have_a_rate(site, tiny, tmp_path, rate):
+    train([site], tmp_path, quick(1), tiny, HABITS)
+    second, _ = train([site], tmp_path, quick(2, encoder_rate=rate), tiny, HABITS)
     begun = torch.load(tmp_path / "stage1.pt", weights_only=True)["best"]
-    for name, value in second.state_dict().items():
-        if name.startswith("encoders."):
+    stayed = [torch.equal(v, begun[n]) for n, v in second.state_dict().items() if n.startswith("encoders.")]
+    assert all(stayed) == (rate == 0.0)
+
+
+def test_stage_3_teaches_the_witness_alone_and_nothing_worse(site, tiny, tmp_path):
+    common = ([site], tmp_path)
+    train(*common, quick(1), tiny, HABITS)
+    base, _ = train(*common, quick(2), tiny, HABITS)
+    grown = with_witness(base, "s1", 24)
+    taught, record = train(*common, quick(3, 10), grown.config, HABITS, base=grown)
+    assert record["validation_score"] <= round(validation_error(base, [site]), 5)
+    weights = grown.state_dict()
+    changed = {name for name, value in taught.state_dict().items() if not torch.equal(value, weights[name])}
+    assert all(name.startswith("fusion.contrasts.") for name in changed)
+    assert bool(changed) == (record["best_step"] > 0)
+
+
+@pytest.mark.parametrize("sensor", ["s1", "s2"])
+def test_a_network_of_one_sensor_never_sees_the_other(site, tiny, tmp_path, sensor, monkeypatch):
+    train([site], tmp_path, quick(1), tiny, HABITS)
+    shown = []
+    real = S1S2Embedding.encode
+    monkeypatch.setattr(
+        S1S2Embedding,
+        "encode",
+        lambda self, frames, query: shown.append({*frames}) or real(self, frames, query),
+    )
+    _, record = train([site], tmp_path, quick(2, sees=(sensor,)), tiny, HABITS)
+    assert len(shown) == 4
+    assert all(frames == {sensor} for frames in shown)
+    assert record["sees"] == (sensor,)
+
+
+def with_toy(site):
+    """The site with a third sensor that alone knows a pattern of stripes."""
+    pattern = np.where(np.arange(site.shape[1]) % 4 < 2, 1.0, -1.0)
+    values = np.broadcast_to(pattern, (36, 1, *site.shape)).astype(np.float32)
+    days = site.observed["s2"].days[0] + np.arange(0, 180, 5, dtype=np.int32)
+    toy = Observations(values, np.ones(values.shape, np.bool_), days)
+    return replace(site, observed={**site.observed, "toy": toy})
+
+
+def test_a_third_sensor_is_added_with_the_other_encoders_frozen(site, tiny, tmp_path):
+    """Its encoder alone in stage 1, fusion anew in stage 2; the fused code takes up what it alone knows."""
+    train([site], tmp_path / "two", quick(1), tiny, HABITS)
+    toy = SensorConfig("toy", ("pattern",), (0.0,), (1.0,), (-2.0,), (2.0,), reach_days=30, code=2)
+    three, richer = replace(tiny, sensors=(*tiny.sensors, toy)), with_toy(site)
+    habits = replace(HABITS, stretch=0.0)
+    once = {"validate_every": 1000, "learning_rate": 1e-2, "average": 0.9}
+    known = tmp_path / "two" / "stage1.pt"
+    train([richer], tmp_path / "three", quick(1, 60, sees=("toy",), **once), three, habits, stage_1=known)
+    both = quick(2, 60, sees=("s1", "s2", "toy"), encoder_rate=0.0, **once)
+    model, _ = train([richer], tmp_path / "three", both, three, habits)
+    begun = torch.load(known, weights_only=True)["best"]
+    for name, value in model.state_dict().items():
+        if name.startswith(("encoders.s1", "encoders.s2")):
             torch.testing.assert_close(value, begun[name], rtol=0, atol=0)
-    assert isinstance(first, S1S2Embedding)
+    days = richer.observed["toy"].days[10:16]
+    drawn = Embedder(model).embed(richer.observed, days, ["toy"]).reconstruction["toy"]
+    off = drawn - richer.observed["toy"].values[10:16]
+    assert np.square(off).mean() < 0.3, "of a variance of 1"
 
 
 def test_training_improves_on_days_it_never_saw(site, tiny, tmp_path):
@@ -111,12 +170,12 @@ def test_training_improves_on_days_it_never_saw(site, tiny, tmp_path):
 
 def test_a_held_out_frame_is_never_seen(site):
     whole = site.observed["s2"]
-    for case in validation_cases([site], half_gap=9):
-        assert case.truth.shape[-1] == 14
+    for case in validation_cases([site], half_gaps=[9]):
+        assert case.truth.shape[-1] == 11
         away = np.abs(case.seen["s2"].days - case.day)
         assert away.min() > 9
         frame = list(whole.days).index(case.day)
-        np.testing.assert_array_equal(case.truth, whole.values[frame][..., :14])
+        np.testing.assert_array_equal(case.truth, whole.values[frame][..., :11])
 
 
 def test_the_line_runs_between_the_nearest_clear_dates(site):
