@@ -23,8 +23,12 @@ from openeo_udf_fusion.training.tamrf_sites import (
     is_validation,
     training_part,
 )
-from openeo_udf_fusion.training.tamrf_start import Schedule
+from openeo_udf_fusion.training.tamrf_start import CONFIGS, Schedule
 
+OWN_WAYS = (
+    "Smaller than the published network, and unlike it given clear pixels alone, it corrects each sensor's "
+    "interpolation in time, to which it carries what the other sensor's images differ from it. "
+)
 NOTES = {
     BELGIUM: "its Landsat has no B1; its surface temperature is in whole kelvin",
     "romania_sentinel2": "Sentinel-2 alone, without B05, B06, B07 and B12",
@@ -88,7 +92,7 @@ def describe(sites: Sequence[Source], schedule: Schedule, detail: bool) -> Json:
     options = f"--size {schedule.size} --steps {schedule.steps} --learning-rate {schedule.learning_rate:g}"
     return {
         "kind": "real and semi-real",
-        "note": note(sites),
+        "note": (OWN_WAYS if CONFIGS[schedule.size].carried else "") + note(sites),
         "command": f"openeo-udf-fusion train tamrf --data DIR --out OUT {options} --seed {schedule.seed}"
         + " --perceptual FILE" * detail,
         "sites": [summary(site) for site in sites],
