@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pystac
 
-from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.errors import CorruptWeights, InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 
 FOLDER = Path(__file__).parent
@@ -132,11 +132,29 @@ def read(name: str, folder: Path = FOLDER) -> Card:
     ------
     InvalidParameter
         There is no such model; the message names those that there are.
+    CorruptWeights
+        The file of this name is no card, or half of one.
     """
     file = folder / f"{name}.json"
     if not file.is_file():
         raise InvalidParameter(f"there is no model {name!r} in {folder}; known are {names(folder)}")
-    item = pystac.Item.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    try:
+        return _card(pystac.Item.from_dict(json.loads(file.read_text(encoding="utf-8"))))
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        pystac.STACError,
+        pystac.STACTypeError,
+    ) as error:
+        raise CorruptWeights(
+            f"{file} is no card of a model, a STAC Item as this package writes it, or only part of one "
+            f"({type(error).__name__}: {error}); write it anew, or move it out of the folder"
+        ) from error
+
+
+def _card(item: pystac.Item) -> Card:
     properties, asset = item.properties, item.assets["weights"]
     return Card(
         name=properties["mlm:name"],

@@ -7,7 +7,7 @@ import pytest
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7
 
-from openeo_udf_fusion.errors import InvalidParameter
+from openeo_udf_fusion.errors import CorruptWeights, InvalidParameter
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.models.satfusenet import Config
 
@@ -91,3 +91,19 @@ def test_a_name_leads_to_no_other_folder(tmp_path, monkeypatch):
     for name in ("../secret", str(tmp_path / "secret")):
         with pytest.raises(InvalidParameter, match="there is no model"):
             cards.folder_of(name)
+
+
+@pytest.mark.parametrize("keep", ["", "{}", "[1]", '{"type": "Feature", "stac_version": "1.1.0"}', None])
+def test_what_is_no_card_is_named(tmp_path, keep):
+    whole = (cards.FOLDER / "satfusenet.json").read_text(encoding="utf-8")
+    (tmp_path / "other.json").write_text(whole[: len(whole) // 2] if keep is None else keep)
+    with pytest.raises(CorruptWeights, match=r"other\.json is no card of a model.*out of the folder"):
+        cards.read("other", tmp_path)
+
+
+def test_a_card_without_a_hash_of_its_weights_is_none(tmp_path):
+    card = json.loads((cards.FOLDER / "satfusenet.json").read_text(encoding="utf-8"))
+    del card["assets"]["weights"]["file:checksum"]
+    (tmp_path / "other.json").write_text(json.dumps(card))
+    with pytest.raises(CorruptWeights, match="file:checksum"):
+        cards.read("other", tmp_path)
