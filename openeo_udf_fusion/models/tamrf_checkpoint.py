@@ -54,7 +54,7 @@ UNREADABLE = (
 )
 """What a file that is damaged, or made to do damage, may raise while it is unpickled."""
 LARGEST_BYTES = 2**30
-"""Far above a checkpoint with its optimizer; what was made to do damage may unpack to a thousand times more."""
+"""Far above a checkpoint with its optimizer; a file made to do damage may unpack to a thousand times more."""
 
 
 def read(file: Path) -> dict[str, Tensor]:

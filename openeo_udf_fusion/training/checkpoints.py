@@ -13,7 +13,11 @@ from torch import Tensor
 
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models.tamrf_checkpoint import UNREADABLE
 from openeo_udf_fusion.training.state import Network, State
+
+PARTS = {"model", "average", "optimizer", "rng", "step", "best_score", "best_step", "best"}
+"""What every checkpoint holds, beside what it is of."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,9 @@ def restore(state: State[Network], file: Path, identity: Identity) -> None:
     Raises
     ------
     InvalidParameter
-        The checkpoint is of another training: of other data or other settings.
+        The file is no checkpoint, or one of another training: of other data or other settings.
     """
-    content = torch.load(file, weights_only=True, map_location=next(state.model.parameters()).device)
+    content = _read(file, next(state.model.parameters()).device)
     if content.get(identity.data) != identity.fingerprint:
         raise InvalidParameter(
             f"{file.name} was written by a training on other {identity.data}; "
@@ -89,7 +93,31 @@ def restore(state: State[Network], file: Path, identity: Identity) -> None:
 
 
 def best_weights(file: Path) -> dict[str, Tensor]:
-    """The best weights that a checkpoint holds, or the averaged ones if none were scored yet."""
-    content = torch.load(file, weights_only=True)
+    """The best weights that a checkpoint holds, or the averaged ones if none were scored yet, on the CPU.
+
+    Raises
+    ------
+    InvalidParameter
+        The file is no checkpoint.
+    """
+    content = _read(file, torch.device("cpu"))
     weights: dict[str, Tensor] = content["best"] or content["average"]
     return weights
+
+
+def _read(file: Path, device: torch.device) -> Json:
+    try:
+        content = torch.load(file, weights_only=True, map_location=device)
+    except UNREADABLE as error:
+        raise InvalidParameter(
+            f"{file} cannot be read as a checkpoint of a training ({type(error).__name__}): it is damaged or "
+            "of something else; move it away, and train without --resume"
+        ) from error
+    lacking = sorted(PARTS - content.keys()) if isinstance(content, dict) else sorted(PARTS)
+    if lacking:
+        raise InvalidParameter(
+            f"{file} is no checkpoint of a training, it lacks {lacking}; move it away, and train without "
+            "--resume"
+        )
+    found: Json = content
+    return found

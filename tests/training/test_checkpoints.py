@@ -84,3 +84,39 @@ def test_order_and_values_of_the_data_matter():
     assert fingerprint([one, other]) != fingerprint([other, one])
     assert fingerprint([one]) == fingerprint([one.copy()])
     assert fingerprint([np.asfortranarray(np.eye(2) * 2)]) == fingerprint([np.eye(2) * 2])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(file.read_bytes()[:500]),
+        lambda file: file.write_text("no checkpoint"),
+        lambda file: torch.save({"model": {}}, file),
+        lambda file: torch.save([1], file),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused(make_state, tmp_path, spoil):
+    file = tmp_path / "any.pt"
+    checkpoints.save(make_state(), file, RUN)
+    spoil(file)
+    for read in (
+        lambda: checkpoints.restore(make_state(), file, RUN),
+        lambda: checkpoints.best_weights(file),
+    ):
+        with pytest.raises(InvalidParameter, match=r"any\.pt .*checkpoint of a training.*without --resume"):
+            read()
+
+
+def test_a_checkpoint_is_what_its_reader_expects(make_state, tmp_path):
+    checkpoints.save(make_state(), tmp_path / "any.pt", RUN)
+    content = torch.load(tmp_path / "any.pt", weights_only=True)
+    assert content.keys() == checkpoints.PARTS | RUN.settings.keys() | {RUN.data}
+
+
+def test_weights_are_read_onto_the_processor_wherever_they_were_trained(make_state, tmp_path, monkeypatch):
+    checkpoints.save(make_state(), tmp_path / "any.pt", RUN)
+    asked, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: asked.append(k["map_location"]) or load(*a, **k))
+    checkpoints.best_weights(tmp_path / "any.pt")
+    assert asked == [torch.device("cpu")]
