@@ -4,7 +4,7 @@ They see the same sites as TAMRF, without what is held out, and choose weights o
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +20,14 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.training import checkpoints
 from openeo_udf_fusion.training.state import Network, State, begin, decay_groups, rate_at
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
-from openeo_udf_fusion.training.tamrf_sites import BELGIUM, BUFFER_DAYS, HELD_OUT, VALIDATION, Site
+from openeo_udf_fusion.training.tamrf_sites import (
+    BELGIUM,
+    BUFFER_DAYS,
+    HELD_OUT,
+    VALIDATION,
+    Site,
+    is_held_out,
+)
 
 Values = NDArray[np.float32]
 SQUARES, SQUARE_PX = 4, 240
@@ -135,7 +142,7 @@ def run(
     Raises
     ------
     InvalidParameter
-        The checkpoint is of another training.
+        The checkpoint is of another training, or the network's score is not a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / f"{task.name}.pt"
@@ -150,12 +157,28 @@ def run(
             one_step(state, task, schedule)
             bar.update()
             if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
-                score = task.score(state.average.eval())
+                score = finite_score(task, state)
                 state.keep_if_best(score)
                 checkpoints.save(state, checkpoint, identity)
                 bar.write(f"step {state.step}: {score:.5f} on validation dates", file=sys.stderr)
     record = asdict(schedule) | {"best_step": state.best_step, "validation_score": round(state.best_score, 5)}
     return state.best_network(), record
+
+
+def finite_score(task: Task, state: State[Network]) -> float:
+    """How well the averaged network does; InvalidParameter where that cannot be told."""
+    score = task.score(state.average.eval())
+    if not np.isfinite(score):
+        diverged = not all(value.isfinite().all() for value in state.average.state_dict().values())
+        raise InvalidParameter(
+            f"{task.name} scores {score} on the validation dates after {state.step} steps: "
+            + (
+                "its weights are no longer finite; train with a lower learning rate"
+                if diverged
+                else "they show nothing that it answers; other sites, or other validation dates, are needed"
+            )
+        )
+    return score
 
 
 def one_step(state: State[Network], task: Task, schedule: Schedule) -> None:
@@ -190,6 +213,14 @@ def described(task: Task, record: Json) -> Json:
         "habits": task.habits,
         "schedule": record,
     }
+
+
+def held_out(sites: Iterable[Site]) -> Iterator[tuple[Site, NDArray[np.bool_]]]:
+    """The sites of which Sentinel-2's dates (t,) are held out, and which those are."""
+    for site in sites:
+        dates = is_held_out(site, "s2") if site.name == BELGIUM else np.zeros(0, bool)
+        if dates.any():
+            yield site, dates
 
 
 def bands_table(errors: NDArray[np.floating], bands: Sequence[str]) -> Json:

@@ -25,14 +25,7 @@ from openeo_udf_fusion.training.comparators import Schedule, Task
 from openeo_udf_fusion.training.model_card import About, raster_input, raster_output
 from openeo_udf_fusion.training.tamrf_losses import MTF
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
-from openeo_udf_fusion.training.tamrf_sites import (
-    BELGIUM,
-    Site,
-    doubled,
-    is_held_out,
-    is_validation,
-    training_part,
-)
+from openeo_udf_fusion.training.tamrf_sites import Site, doubled, is_validation, training_part
 
 Values = NDArray[np.float32]
 NAME = "dsen2"
@@ -252,10 +245,7 @@ def errors(model: torch.nn.Module, watched: Sequence[Pairs]) -> tuple[Values, Va
 def skill(model: DSen2, sites: Sequence[Site]) -> Json:
     """Errors on the dates held out of the Belgian site, beside those of the interpolation."""
     rows: list[Json] = []
-    for site in sites:
-        dates = is_held_out(site, "s2")
-        if site.name != BELGIUM or not dates.any():
-            continue
+    for site, dates in comparators.held_out(sites):
         watched = usable(pairs(site, dates, model.config), Habits())
         both = dict(zip(("dsen2", "bicubic"), errors(model, watched), strict=True))
         rows.append(

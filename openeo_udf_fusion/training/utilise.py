@@ -25,7 +25,7 @@ from openeo_udf_fusion.training import tamrf_strategies as strategies
 from openeo_udf_fusion.training.comparators import Schedule, Task
 from openeo_udf_fusion.training.model_card import About, raster_input, raster_output
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
-from openeo_udf_fusion.training.tamrf_sites import BELGIUM, Site, is_held_out, is_validation, training_part
+from openeo_udf_fusion.training.tamrf_sites import Site, is_validation, training_part
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -252,10 +252,7 @@ def errors(model: torch.nn.Module, series: Series) -> tuple[Values, Values]:
 def skill(model: Utilise, sites: Sequence[Site]) -> Json:
     """Errors on the dates held out of the Belgian site, all hidden, beside those of a line in time."""
     rows: list[Json] = []
-    for site in sites:
-        dates = is_held_out(site, "s2")
-        if site.name != BELGIUM or not dates.any():
-            continue
+    for site, dates in comparators.held_out(sites):
         both = dict(zip(("utilise", "linear"), errors(model, series_of(site, dates)), strict=True))
         table = {name: comparators.bands_table(each, model.config.bands) for name, each in both.items()}
         rows.append({"site": site.name, "dates": int(dates.sum()), "rmse": table})
