@@ -7,7 +7,7 @@ error of 0.29 K, and on days without an overpass it repeats an older image: only
 too are read. The Romanian one is Sentinel-2 alone, without B05, B06, B07 and B12. `tamrf_ls2s2` reads the
 published data set.
 
-Bands of 20 m lie on the 10 m grid by bicubic interpolation, as the published network was trained.
+Bands of 20 m lie on the 10 m grid by bicubic interpolation: nearest pixels would teach their blocks.
 """
 
 from collections.abc import Mapping, Sequence

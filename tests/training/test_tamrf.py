@@ -19,7 +19,14 @@ from openeo_udf_fusion.training import (
 )
 from openeo_udf_fusion.training.tamrf_ls2s2 import read_ls2s2
 from openeo_udf_fusion.training.tamrf_patches import Habits, draw_patch
-from openeo_udf_fusion.training.tamrf_sites import BELGIUM, HELD_OUT, is_held_out, is_validation, within
+from openeo_udf_fusion.training.tamrf_sites import (
+    BELGIUM,
+    HELD_OUT,
+    is_held_out,
+    is_validation,
+    read_belgium,
+    within,
+)
 from openeo_udf_fusion.training.tamrf_start import Schedule
 
 from .tamrf import made_up
@@ -314,3 +321,27 @@ def test_both_sensors_of_a_gap_are_told_by_one_prediction(site):
     for error, trial in zip(found, trials, strict=True):
         squares = [(trial.truth[:, b][trial.known[:, b]] ** 2).mean() for b in range(1, len(error))]
         np.testing.assert_allclose(error[1:], np.sqrt(squares), rtol=1e-5)
+
+
+# --- what is shipped
+
+
+def test_the_shipped_card_says_how_its_weights_were_trained():
+    card, shipped = cards.read("tamrf"), Schedule()
+    for option in (f"--steps {shipped.steps} ", f"--learning-rate {shipped.learning_rate:g} "):
+        assert option in card.training["command"]
+    assert card.training["held_out"]["dates"] == [list(interval) for interval in HELD_OUT]
+    assert card.untrained == {"l8": ("B1",)}
+    assert card.training["validation"]["score"] < 1
+
+
+@pytest.mark.slow
+def test_the_shipped_card_quotes_what_is_measured(shared_data):
+    model = tamrf.load(cards.FOLDER / "tamrf.safetensors")
+    measured = tamrf_campaign.held_out_skill(model, [read_belgium(shared_data / BELGIUM)])
+    quoted = cards.read("tamrf").skill["held_out"]
+    assert measured["held_out"]["score"] == pytest.approx(quoted["score"], abs=0.002)
+    for name, trial in measured["held_out"]["trials"].items():
+        assert trial["rmse"] == pytest.approx(quoted["trials"][name]["rmse"], rel=0.02)
+    beside = quoted["beside_sen2like"]
+    assert all(beside["rmse"][band] < beside["rmse_of_sen2like"][band] for band in beside["rmse"])
