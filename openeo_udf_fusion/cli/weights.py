@@ -162,7 +162,7 @@ def _export(chosen: list[tuple[cards.Card, Path]], args: argparse.Namespace) -> 
 
 def _import(args: argparse.Namespace) -> int:
     """Turn an official checkpoint into a model of this project."""
-    from openeo_udf_fusion.models import tamrf, tamrf_checkpoint
+    from openeo_udf_fusion.models import tamrf
     from openeo_udf_fusion.training import tamrf_card
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", args.name):
@@ -172,9 +172,14 @@ def _import(args: argparse.Namespace) -> int:
         raise InvalidParameter(
             f"there is a model {args.name} in {args.out}; choose another --name or --out, or --overwrite it"
         )
-    model = tamrf.built(tamrf.Config(), tamrf_checkpoint.read(args.file), args.file.name).eval()
+    model = tamrf.of_checkpoint(args.file)
     origin = {"file": args.file.name, "sha256": hashlib.sha256(args.file.read_bytes()).hexdigest()}
-    card = tamrf_card.write_published(model, origin, args.out, args.name)
+    try:
+        card = tamrf_card.write_published(model, origin, args.out, args.name)
+    except OSError as error:
+        raise InvalidParameter(
+            f"{args.out} is no folder that can be written to ({error.strerror}); give another with --out"
+        ) from error
     about = {
         "name": args.name,
         "card": str(card),

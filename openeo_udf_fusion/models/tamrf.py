@@ -49,6 +49,7 @@ __all__ = [
     "config_from_json",
     "load",
     "of_card",
+    "of_checkpoint",
     "predict",
 ]
 
@@ -239,8 +240,13 @@ def load(file: Path | str, device: str = "cpu") -> Tamrf:
     if path.suffix == ".safetensors":
         model = of_card(cards.read(path.stem, path.parent), path.parent)
     else:
-        model = built(Config(), tamrf_checkpoint.read(path), path.name)
+        model = of_checkpoint(path)
     return model.to(device).eval()
+
+
+def of_checkpoint(file: Path) -> Tamrf:
+    """The published network, from its authors' checkpoint; errors as `load`."""
+    return built(Config(), tamrf_checkpoint.read(file), file.name).eval()
 
 
 def of_card(card: cards.Card, folder: Path) -> Tamrf:

@@ -80,6 +80,13 @@ def test_a_name_is_no_path(command, checkpoint, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_no_folder_is_named(command, checkpoint, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    done = command("weights", "import-tamrf", checkpoint, "--out", tmp_path / "file")
+    assert (done.status, "give another with --out" in done.stderr) == (1, True)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 class Evil:
     """What runs code as soon as it is unpickled without care."""
 
