@@ -155,6 +155,7 @@ def test_a_wrong_unit_and_an_unknown_parameter_are_told_over_http(connection, tm
 def test_the_belgian_cube_is_the_same_from_files_over_http_and_tile_by_tile(
     shared_data, tmp_path, monkeypatch
 ):
+    monkeypatch.delenv("OPENEO_UDF_FUSION_MODELS")  # the shipped weights
     folder = shared_data / "belgium_landsat_sentinel"
     choices = {
         "temporal_extent": ["2018-06-01", "2018-08-01"],
