@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, command: str, tell: Callable[[str], None]) -> 
         args.report.write_text(tamrf_report.render(result, scenes), encoding="utf-8")
         print(f"wrote {args.report}", file=sys.stderr)
     if args.card:
-        write_skill(tamrf.for_card(result, NAME), args.models)
+        write_skill(tamrf_tables.for_card(result, NAME), args.models)
     print(json.dumps(result) if args.json else tamrf_tables.markdown(result), end="\n" if args.json else "")
     return 0
 
@@ -85,11 +85,12 @@ def fusers(folder: Path | None) -> "dict[str, Fuser]":
 
 
 def write_skill(skill: Json, folder: Path | None) -> None:
-    """Put the skill into the card of the default weights, wherever they came from."""
+    """Put the skill beside what else the card of the default weights says of it, wherever they came from."""
     from openeo_udf_fusion.models import cards
     from openeo_udf_fusion.training import model_card
 
     own = folder is not None and (folder / f"{NAME}.json").is_file()
     place = folder if own and folder else cards.folder_of(NAME)
-    changed = model_card.change(NAME, place, {"fusion:skill": skill})
+    others = cards.read(NAME, place).skill
+    changed = model_card.change(NAME, place, {"fusion:skill": {**others, "evaluation": skill}})
     print(f"wrote {changed}", file=sys.stderr)

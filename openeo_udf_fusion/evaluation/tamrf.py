@@ -264,21 +264,3 @@ def score(groups: Sequence[Group], models: Sequence[str], settings: Settings) ->
         rows += rows_of(group, sums)
         comparison += ratios_of(group, sums, models, settings.resamples, settings.seed)
     return {"rows": rows, "comparison": comparison}
-
-
-def for_card(result: Json, model: str) -> Json:
-    """What the card says of its own weights."""
-    methods = {model, model + COMPENSATED, "naive"}
-    return {
-        "command": result["command"],
-        "site": f"{result['site']}: held-out dates of the place that it was trained on",
-        "blocks": result["settings"]["blocks"],
-        "rows": [
-            {key: row[key] for key in ("task", "strategy", "sensor", "band", "method", "rmse", "dates")}
-            for row in result["rows"]
-            if row["method"] in methods
-        ],
-        "comparison": [
-            row for row in result["comparison"] if row["method"] in methods and row["band"] in ("mean", "LST")
-        ],
-    }

@@ -300,3 +300,31 @@ def emphasised(value: float | None, best: float | None, text: str) -> str:
 def decimal(value: float | None) -> str:
     """A number with one decimal; a dash for none."""
     return "–" if value is None else f"{value:.1f}"
+
+
+def for_card(result: Json, model: str) -> Json:
+    """What the card of a model says: RMSE beside the other methods', and its ratios to theirs, by task.
+
+    `rmse` in reflectance is the mean of the bands that all methods of a task draw, as in `reflectance`;
+    `ratio` holds estimate and ends of the 95 % interval, of the bands that both draw.
+    """
+    tasks = ("gap_filling", "fusion", "band_sharpening", "thermal_sharpening")
+    own = [r for r in result["comparison"] if r["method"] in (model, model + COMPENSATED)]
+    found: Json = {
+        "command": result["command"],
+        "about": intro(result),
+        "rmse": {},
+        "kelvin": {},
+        "ratio": {},
+    }
+    for key in keys(result, tasks):
+        for name, is_temperature in (("rmse", False), ("kelvin", True)):
+            if rows := of(result, key, is_temperature):
+                found[name][label(key)] = means(rows, "rmse")
+    for r in own:
+        other = r["baseline"]
+        if r["band"] in ("mean", LST) and worth_telling(r) and not other.startswith("tamrf"):
+            task = label((r["task"], r["strategy"], r["sensor"])) + (", LST" if r["band"] == LST else "")
+            line = found["ratio"].setdefault(task, {})
+            line[f"{r['method']}/{other}"] = [r["ratio"], r["low"], r["high"]]
+    return found

@@ -65,9 +65,9 @@ def test_the_skill_goes_into_the_card_of_the_default_weights(command, models, si
     done = command("evaluate", "tamrf", "--card", "--models", tmp_path / "others", "--markdown")
     assert done.status == 0, done.stderr
     assert "tamrf_other" in done.stdout
-    skill = cards.read("tamrf", models).skill
+    skill = cards.read("tamrf", models).skill["evaluation"]
     assert skill["command"] == "openeo-udf-fusion evaluate tamrf --data DIR --json --models DIR"
-    assert "tamrf_other" not in {row["method"] for row in skill["rows"]}
+    assert not [name for line in skill["ratio"].values() for name in line if "tamrf_other" in name]
     assert cards.read("tamrf_other", tmp_path / "others").skill == {}
 
 

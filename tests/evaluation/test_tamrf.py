@@ -141,9 +141,13 @@ def test_the_page_shows_every_task(evaluated):
 
 
 def test_the_card_gets_its_own_rows(evaluated):
-    skill = tamrf.for_card(evaluated[0], "tamrf")
-    assert {row["method"] for row in skill["rows"]} == {"tamrf", "tamrf_compensated", "naive"}
-    assert {row["band"] for row in skill["comparison"]} == {"mean", "LST"}
+    skill = tamrf_tables.for_card(evaluated[0], "tamrf")
+    assert {*skill["rmse"]["gap filling, GAPS, Sentinel-2"]} == {"naive", "tamrf"}
+    assert {*skill["kelvin"]["thermal sharpening, ALL, Landsat"]} >= {"dms", "tamrf_compensated"}
+    assert {*skill["ratio"]["thermal sharpening, ALL, Landsat, LST"]} >= {
+        "tamrf/dms",
+        "tamrf_compensated/dms",
+    }
 
 
 # --- methods
