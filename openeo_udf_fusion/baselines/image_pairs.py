@@ -13,17 +13,13 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
+from openeo_udf_fusion.models import tamrf_network
 from openeo_udf_fusion.models.series import Observations
 
 Values = NDArray[np.float32]
 UPSCALING = 3
-BANDS = MappingProxyType(
-    {
-        "l8": ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "LST"),
-        "s2": ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"),
-    }
-)
-ALIKE = MappingProxyType({"B02": "B2", "B03": "B3", "B04": "B4", "B8A": "B5", "B11": "B6", "B12": "B7"})
+BANDS = MappingProxyType({"l8": tamrf_network.Config.lr, "s2": tamrf_network.Config.hr})
+ALIKE = MappingProxyType({s2: l8 for l8, s2 in tamrf_network.ALIKE})
 """Sentinel-2's bands that have a like among Landsat's; the red edge and the wide B08 have none."""
 NOT_SEEN = np.float32(np.nan)
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from einops import rearrange
 from torch import Tensor, nn
 
-from openeo_udf_fusion.errors import InvalidCube
+from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
 from openeo_udf_fusion.models.linear_in_time import linear_in_time
 
 SensorId = Literal["lr", "hr"]
@@ -72,7 +72,7 @@ class Config:
         that are alike, which shows what that one's interpolation lacks on the day. 0 where unknown.
     carried
         What one sensor's images differ from the other's interpolation is also added to that interpolation,
-        the less the farther a queried day is; how much and how far is learned (`Carry`).
+        the less the farther a queried day is; how much and how far is learned (`Carry`). Only where anchored.
     """
 
     lr: tuple[str, ...] = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "LST")
@@ -90,6 +90,11 @@ class Config:
     anchored: bool = False
     compared: bool = False
     carried: bool = False
+
+    def __post_init__(self) -> None:
+        """What is carried is added to an interpolation: without one nothing would be."""
+        if self.carried and not self.anchored:
+            raise InvalidParameter("a network that is `carried` must be `anchored` too; this one is not")
 
     @property
     def width(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from openeo_udf_fusion.errors import InvalidCube, InvalidWeights
+from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, InvalidWeights
 from openeo_udf_fusion.models import psf, tamrf
 from openeo_udf_fusion.models.tamrf_network import PACE
 
@@ -418,6 +418,11 @@ def test_what_landsat_differs_is_carried_to_sentinel2_and_held_by_its_own_dates(
     np.testing.assert_allclose(made[:, 4], 0.2, atol=1e-6)  # B06, which has no like
     alone = {name: each for name, each in series.items() if not name.startswith("lr")}
     np.testing.assert_allclose(tamrf.predict(model, **alone)[1], 0.2, atol=1e-6)
+
+
+def test_nothing_is_carried_without_an_interpolation():
+    with pytest.raises(InvalidParameter, match="must be `anchored` too"):
+        replace(SMALL, carried=True)
 
 
 def test_detail_of_sentinel2_is_carried_to_landsat():
