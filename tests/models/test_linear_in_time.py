@@ -36,6 +36,16 @@ def test_every_series_is_what_numpy_makes_of_it(series):
     assert (made[:, 1, 2, 3] == 8).all()
 
 
+def test_what_was_seen_on_a_queried_day_may_be_left_out(series):
+    images, valid = series
+    made = linear_in_time(images, DAYS, valid, QUERY, OTHERWISE, other_days=True)
+    for place, day in enumerate(QUERY):
+        others = day != DAYS
+        left = linear_in_time(images[others], DAYS[others], valid[others], day[None], OTHERWISE)
+        torch.testing.assert_close(made[place], left[0], rtol=0, atol=1e-6)
+    assert not torch.equal(made[1], linear_in_time(images, DAYS, valid, QUERY, OTHERWISE)[1])
+
+
 def test_strips_leave_no_seam(series, monkeypatch):
     images, valid = series
     whole = linear_in_time(images, DAYS, valid, QUERY, OTHERWISE)
