@@ -76,6 +76,20 @@ def stair_with_neighbours(site: Site, days: Days, sensor: str) -> Values:
     return stair.predict({**observed, "s2": on_same_day}, days, sensor).mean
 
 
+def compensated(drawn: Values, site: Site, days: Days, sensor: str) -> Values:
+    """Landsat's bands with the residual of their surface temperature put back."""
+    made = drawn.copy()
+    images, own = dated_images(clear_only(site), sensor)
+    made[:, LST] = thermal_residual.compensate(made[:, LST], stair.on_days(images, own, days)[:, LST])
+    return made
+
+
+def naive_compensated(site: Site, days: Days, sensor: str) -> Values:
+    """Landsat bicubic, with the residual of its surface temperature put back."""
+    drawn = naive_interpolation.predict(clear_only(site), days, sensor).mean
+    return compensated(drawn, site, days, sensor)
+
+
 def landsat_itself(site: Site, days: Days, sensor: str) -> Values:
     """Landsat's image of the day, bicubic, as if it were Sentinel-2's; NaN in bands of no like."""
     images, own = dated_images(clear_only(site), "l8")
@@ -91,6 +105,13 @@ def baselines() -> list[Method]:
             "each sensor by itself: linear in time, bicubic in space (on its own date: bicubic)",
             of_baseline(naive_interpolation.predict),
             ("gap_filling", "fusion", "band_sharpening", "thermal_sharpening"),
+        ),
+        Method(
+            "naive" + COMPENSATED,
+            "bicubic, residuals put back",
+            naive_compensated,
+            ("thermal_sharpening",),
+            ("l8",),
         ),
         Method(
             "landsat",
@@ -125,10 +146,7 @@ class Fusion:
 
     def draw_compensated(self, site: Site, days: Days, sensor: str) -> Values:
         """Landsat's, with the residual of its surface temperature put back."""
-        made = self.draw(site, days, sensor).copy()
-        images, own = dated_images(clear_only(site), sensor)
-        made[:, LST] = thermal_residual.compensate(made[:, LST], stair.on_days(images, own, days)[:, LST])
-        return made
+        return compensated(self.draw(site, days, sensor), site, days, sensor)
 
 
 def fusions(fusers: Mapping[str, Fuser], first_day: int) -> list[Method]:

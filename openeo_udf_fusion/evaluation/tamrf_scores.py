@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines.image_pairs import BANDS, UPSCALING
 from openeo_udf_fusion.evaluation import metrics, resampling
+from openeo_udf_fusion.evaluation.brisque import SMALLEST_PX
 from openeo_udf_fusion.evaluation.frequency_restoration import frequency_restoration
 from openeo_udf_fusion.evaluation.metrics import Sums
 from openeo_udf_fusion.evaluation.tables import interval, number
@@ -172,14 +173,14 @@ def spectra(
 def naturalness(
     truth: Values, images: Mapping[str, Values], judge: Callable[[Values], float] | None
 ) -> dict[str, Doubles]:
-    """BRISQUE by method, of each band in one stretch for all methods; NaN where there is no model."""
+    """BRISQUE by method, of each band in one stretch for all; NaN without a model, or if too small."""
     found = {m: np.full(len(truth), np.nan) for m in images}
     for band, known in enumerate(truth):
         if judge is None or not np.isfinite(known).any():
             continue
         black, white = np.nanquantile(known, STRETCH)
         for m, image in images.items():
-            if white > black:
+            if white > black and min(image.shape[1:]) >= SMALLEST_PX:
                 found[m][band] = judge(np.clip((image[band] - black) / (white - black), 0, 1))
     return found
 

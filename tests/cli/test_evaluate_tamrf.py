@@ -30,7 +30,7 @@ def models(tmp_path, monkeypatch):
 
 @pytest.fixture
 def site(monkeypatch):
-    whole = made_up(27)
+    whole = made_up(24)
     s2 = Site(whole.name, {"s2": whole.observed["s2"]}, {"s2": whole.clear["s2"]})
     monkeypatch.setattr(tamrf, "read", lambda folder: tamrf.Data(whole, s2, s2))
 

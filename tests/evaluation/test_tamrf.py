@@ -86,7 +86,12 @@ def methods(rows):
         ("fusion", "LRuHRNOCONJ2HR", "s2", ["naive", "landsat", "stair", "sen2like", "tamrf"]),
         ("band_sharpening", "ALL", "s2", ["naive", "dsen2", "tamrf"]),
         ("band_sharpening", "WALD", "s2", ["naive", "dsen2", "tamrf"]),
-        ("thermal_sharpening", "ALL", "l8", ["naive", "dms", "tamrf", "tamrf_compensated"]),
+        (
+            "thermal_sharpening",
+            "ALL",
+            "l8",
+            ["naive", "naive_compensated", "dms", "tamrf", "tamrf_compensated"],
+        ),
     ],
 )
 def test_who_answers_what(evaluated, task, strategy, sensor, expected):
