@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines.daily import normal
-from openeo_udf_fusion.baselines.image_pairs import BANDS, UPSCALING, dated_images, finer
+from openeo_udf_fusion.baselines.image_pairs import BANDS, UPSCALING, check_target, dated_images, finer
 from openeo_udf_fusion.errors import InvalidCube
 from openeo_udf_fusion.models.series import Observations, Prediction
 
@@ -59,8 +59,9 @@ def predict(
     Raises
     ------
     InvalidParameter, InvalidCube
-        A sensor is missing, or arrays do not fit.
+        A sensor is missing, another target is asked for, or arrays do not fit.
     """
+    check_target(target, "l8")
     coarse, coarse_days = dated_images(observed, "l8")
     fine, fine_days = dated_images(observed, "s2")
     y, x = (UPSCALING * size for size in coarse.shape[2:])

@@ -49,6 +49,12 @@ def dated_images(observed: Mapping[str, Observations], sensor: str) -> tuple[Val
     return images, unique.astype(np.int64)
 
 
+def check_target(target: str, answered: str) -> None:
+    """InvalidParameter unless what is asked for is the one sensor that a method answers."""
+    if target != answered:
+        raise InvalidParameter(f"this method answers {answered!r} alone, {target!r} was asked for")
+
+
 def alike_of_landsat(images: Values) -> Values:
     """Landsat's bands (t, 8, y, x) in the order of Sentinel-2's (t, 10, y, x); NaN where none is alike."""
     order = [ALIKE.get(band) for band in BANDS["s2"]]

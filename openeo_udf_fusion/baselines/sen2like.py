@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines.daily import normal
-from openeo_udf_fusion.baselines.image_pairs import UPSCALING, alike_of_landsat, dated_images, finer
+from openeo_udf_fusion.baselines.image_pairs import (
+    UPSCALING,
+    alike_of_landsat,
+    check_target,
+    dated_images,
+    finer,
+)
 from openeo_udf_fusion.baselines.stair import on_days
 from openeo_udf_fusion.models.series import Observations, Prediction
 
@@ -22,6 +28,7 @@ def predict(
     observed: Mapping[str, Observations], query_days: NDArray[np.int32], target: str = "s2"
 ) -> Prediction:
     """Sentinel-2 (query, 10, y, x) at 10 m on days that Landsat saw; all else as `stair.predict`."""
+    check_target(target, "s2")
     coarse, coarse_days = dated_images(observed, "l8")
     fine, fine_days = dated_images(observed, "s2")
     base = on_days(finer(alike_of_landsat(coarse), "bilinear"), coarse_days, query_days)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines import linear
 from openeo_udf_fusion.baselines.daily import normal
-from openeo_udf_fusion.baselines.image_pairs import alike_of_landsat, dated_images, finer
+from openeo_udf_fusion.baselines.image_pairs import alike_of_landsat, check_target, dated_images, finer
 from openeo_udf_fusion.models.series import Observations, Prediction
 
 
@@ -33,8 +33,9 @@ def predict(
     Raises
     ------
     InvalidParameter, InvalidCube
-        A sensor is missing, or arrays do not fit.
+        A sensor is missing, another target is asked for, or arrays do not fit.
     """
+    check_target(target, "s2")
     coarse, coarse_days = dated_images(observed, "l8")
     fine, fine_days = dated_images(observed, "s2")
     upsampled = finer(alike_of_landsat(coarse), "bilinear")

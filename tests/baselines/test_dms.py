@@ -147,6 +147,8 @@ def test_sizes_must_fit_and_both_sensors_be_there():
         dms.predict(observed | {"s2": cut}, ASKED)
     with pytest.raises(InvalidParameter, match="l8 are needed"):
         dms.predict({"s2": s2}, ASKED)
+    with pytest.raises(InvalidParameter, match="answers 'l8' alone"):
+        dms.predict(observed, ASKED, "s2")
 
 
 def test_without_a_clear_image_there_is_no_answer():

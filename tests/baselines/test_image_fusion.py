@@ -104,6 +104,13 @@ def test_both_sensors_are_needed(growing, method):
         method.predict({"s2": observed["s2"]}, np.array([20], np.int32))
 
 
+@pytest.mark.parametrize("method", [stair, sen2like])
+def test_landsat_is_not_answered(growing, method):
+    observed, _ = growing
+    with pytest.raises(InvalidParameter, match="answers 's2' alone, 'l8' was asked for"):
+        method.predict(observed, np.array([20], np.int32), "l8")
+
+
 def test_images_of_a_day_count_as_their_mean(growing):
     observed, _ = growing
     fine = observed["s2"]

@@ -82,6 +82,8 @@ def test_other_sensors_are_not_read_and_sentinel2_is_needed(module):
     )
     with pytest.raises(InvalidParameter, match="s2 are needed"):
         module.predict({"l8": observed["s2"]}, DAYS[:1])
+    with pytest.raises(InvalidParameter, match="answers 's2' alone"):
+        module.predict(beside, DAYS[:1], "l8")
 
 
 def test_dsen2_answers_its_own_dates_and_keeps_bands_of_10_m():

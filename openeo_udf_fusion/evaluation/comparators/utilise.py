@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines.daily import normal
-from openeo_udf_fusion.baselines.image_pairs import dated_images
+from openeo_udf_fusion.baselines.image_pairs import check_target, dated_images
 from openeo_udf_fusion.evaluation.comparators import stored
 from openeo_udf_fusion.models.series import Observations, Prediction
 from openeo_udf_fusion.models.utilise import Config, Utilise, filled
@@ -45,8 +45,9 @@ def predict(
     Raises
     ------
     InvalidParameter, InvalidCube, CorruptWeights
-        Sentinel-2 is missing, arrays do not fit, or the weights are not those of the card.
+        Sentinel-2 is missing, another target is asked for, arrays do not fit, or the weights are not those of the card.
     """
+    check_target(target, "s2")
     images, days = dated_images(observed, "s2")
     mean = filled(load(folder), images, days, np.asarray(query_days, np.int64))
     return normal(mean, np.full_like(mean, np.nan), ())
