@@ -46,7 +46,8 @@ def predict(
     Raises
     ------
     InvalidParameter, InvalidCube, CorruptWeights
-        Sentinel-2 is missing, another target is asked for, arrays do not fit, or the weights are not those of the card.
+        Sentinel-2 is missing, another target is asked for, arrays do not fit, or the weights are not
+        those of the card.
     """
     check_target(target, "s2")
     images, days = dated_images(observed, "s2")
