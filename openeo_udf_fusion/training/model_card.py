@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save
 
 from openeo_udf_fusion import __version__
+from openeo_udf_fusion.errors import InvalidWeights
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.models.cards import MLM_SCHEMA, SHA256_MULTIHASH
@@ -69,8 +70,20 @@ class About:
 def write(model: torch.nn.Module, about: About, folder: Path) -> Path:
     """Write `NAME.safetensors` and `NAME.json` into a folder; returns the card's path.
 
-    Both appear under their names only when whole, the weights first: a card never promises what is not there.
+    Both appear under their names only when whole, the weights first: a card never promises what is not there,
+    and an older card refuses newer weights until its own successor is there.
+
+    Raises
+    ------
+    InvalidWeights
+        Some weights are not finite: the training diverged.
     """
+    broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
+    if broken:
+        raise InvalidWeights(
+            f"{len(broken)} tensors of {about.name} are not finite, such as {broken[0]!r}: its training "
+            "diverged, and nothing was written; train with a lower learning rate"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     content = save({name: value.contiguous() for name, value in model.state_dict().items()})
     replace_bytes(folder / f"{about.name}.safetensors", content)

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 import pytest
 import torch
 
+from openeo_udf_fusion.errors import InvalidWeights
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.training import model_card
 from openeo_udf_fusion.training.model_card import About, raster_input, raster_output
@@ -55,6 +56,14 @@ def test_the_weights_come_first(about, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="space"):
         model_card.write(torch.nn.Linear(2, 4), about, tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["a_line.safetensors"]
+
+
+def test_a_network_that_diverged_is_not_written(about, tmp_path):
+    model = torch.nn.Linear(2, 4)
+    torch.nn.init.constant_(model.bias, torch.nan)
+    with pytest.raises(InvalidWeights, match=r"1 tensors of a_line are not finite, such as 'bias'"):
+        model_card.write(model, about, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_numbers_share_a_line(tmp_path):
