@@ -20,8 +20,8 @@ from openeo_udf_fusion.models import tamrf
 from openeo_udf_fusion.models.series import Precision
 
 MARGIN_PX = 18
-"""Sentinel-2's images have a say so far (to 2e-7, on random weights). Landsat's have one up to
-`Config.receptive_field_px`, by which the graphs' tiles overlap: a tile of theirs costs more than one here."""
+"""Beyond it a tile is the same as the whole image to 2e-7 (measured on random weights). The graphs' tiles
+overlap by more, by `Config.receptive_field_px`, so one of theirs costs more than one here."""
 Say = Callable[[str], None]
 
 

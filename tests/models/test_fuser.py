@@ -1,5 +1,6 @@
 """Laws of fusing cubes: units and years are private affairs, and what is missing stays missing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -83,6 +84,17 @@ def test_the_order_of_dates_and_queries_does_not_matter(fuser, observed):
     same({s: v[::-1] for s, v in fuser.fuse(observed, QUERY[::-1], FIRST).items()}, whole)
     same(fuser.fuse(observed, QUERY[1:2], FIRST), {s: v[1:2] for s, v in whole.items()})
     np.testing.assert_allclose(whole["s2"][0], whole["s2"][3], atol=1e-6)
+
+
+def test_threads_do_not_disturb_one_another(fuser):
+    scenes = [{"l8": series("l8", 4, seed=n), "s2": series("s2", 5, seed=n)} for n in range(6)]
+    for scene in scenes:
+        scene["s2"].valid[1:, :, :6] = False
+    one_by_one = [fuser.fuse(scene, QUERY, FIRST) for scene in scenes]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda scene: fuser.fuse(scene, QUERY, FIRST), scenes))
+    for one, other in zip(one_by_one, together, strict=True):
+        same(one, other, atol=0)
 
 
 @pytest.mark.parametrize("alone", ["l8", "s2"])
