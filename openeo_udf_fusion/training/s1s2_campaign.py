@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors.torch import load
 
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, weights
-from openeo_udf_fusion.models.embedder import Embedder
-from openeo_udf_fusion.models.s1s2_embedding import with_witness
+from openeo_udf_fusion.models.embedder import Embedder, config_from_json
+from openeo_udf_fusion.models.s1s2_embedding import S1S2Embedding, with_witness
 from openeo_udf_fusion.training import s1s2_calibration, s1s2_card
 from openeo_udf_fusion.training.s1s2_embedding import (
     LEVEL_DAYS,
@@ -67,7 +68,9 @@ def add_witness(sites: Sequence[Site], out: Path, schedule: Schedule, *, resume:
         The network there has a witness already, or as `train` does.
     """
     before = cards.read(s1s2_card.NAME, out)
-    base = weights.load_embedding(folder=out, device="cpu").model
+    base = S1S2Embedding(config_from_json(before.hyperparameters))
+    # The loader would return what this process loaded from the folder before.
+    base.load_state_dict(load(weights.verified(out / before.weights_file, before.sha256)))
     if base.config.pairs:
         raise InvalidParameter(
             f"stage 3 begins with the network of stage 2, and the one in {out} has been through stage 3; "

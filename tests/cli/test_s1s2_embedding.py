@@ -67,6 +67,20 @@ def test_both_stages_then_an_evaluation_into_the_card(command, site, tmp_path):
     assert "no --report" in refused.stderr
 
 
+def test_stage_3_goes_on_from_the_weights_of_stage_2_once(command, site, tmp_path):
+    write(site, tmp_path / "data")
+    common = ("--data", tmp_path / "data", "--out", tmp_path / "out", "--steps", 2)
+    for stage in (1, 2, 3):
+        done = command("train", "s1s2_embedding", "--stage", stage, *common)
+        assert done.status == 0, done.stderr
+    card = cards.read("s1s2_embedding", tmp_path / "out")
+    assert ["--stage 3" in line for line in card.training["commands"]] == [False, False, True]
+    assert {"stage_2", "stage_3"} <= {*card.training}
+    again = command("train", "s1s2_embedding", "--stage", 3, *common)
+    assert again.status == 1
+    assert "has been through stage 3" in again.stderr
+
+
 def test_stage_1_teaches_every_sensor(command, site, tmp_path):
     write(site, tmp_path / "data")
     common = ("--data", tmp_path / "data", "--out", tmp_path)
