@@ -553,7 +553,8 @@ class Tamrf(nn.Module):
     def anchors(self, given: Mapping[SensorId, Series], query_days: Tensor) -> dict[SensorId, Tensor]:
         """What an anchored network corrects: each sensor's bands (q, b, y, x) at 10 m, linear in time.
 
-        Where a band of a pixel was never seen it is the band's mean. On the device of the images.
+        Where a band of a pixel was never seen it is the band's mean; of Landsat's, what was seen of it within
+        two cells, if anything was. On the device of the images.
         """
         some = next(iter(given.values()))
         rows, columns = size_at_10_m(self.config, given)
@@ -567,7 +568,7 @@ class Tamrf(nn.Module):
             valid = torch.ones_like(images, dtype=torch.bool) if valid is None else valid
             line = linear_in_time(images.float(), days, valid, query_days, mean)
             scale = self.config.scale(sensor)
-            out[sensor] = line if scale == 1 else finer(line, scale)
+            out[sensor] = line if scale == 1 else finer(filled_around(line, valid.any(0)), scale)
             if self.config.carried and opposite(sensor) in given:
                 out[sensor][:, self.config.alike(sensor)] += self.carried(given, sensor, query_days)
         return out
@@ -603,6 +604,19 @@ def finer(images: Tensor, times: int, mode: str = "bicubic") -> Tensor:
     return F.interpolate(
         images, scale_factor=times, mode=mode, align_corners=None if mode == "nearest" else False
     )
+
+
+def filled_around(images: Tensor, seen: Tensor) -> Tensor:
+    """Images (n, b, y, x) in which what was never `seen` (b, y, x) takes after what was beside it.
+
+    Else what stands there instead would reach into pixels that were seen as they are made finer.
+    """
+    if bool(seen.all()):
+        return images
+    known, side = seen.to(images), 2 * BICUBIC_PX + 1
+    share = F.avg_pool2d(known[None], side, 1, BICUBIC_PX)
+    near = F.avg_pool2d(images * known, side, 1, BICUBIC_PX) / share.clamp(min=1e-6)
+    return torch.where(seen | (share == 0), images, near)
 
 
 def line_of(series: Series, places: list[int], days: Tensor, other_days: bool = False) -> Tensor:

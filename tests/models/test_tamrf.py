@@ -341,6 +341,18 @@ def test_an_anchored_network_that_corrects_nothing_interpolates_linearly():
         np.testing.assert_allclose(hr[:, band, y, x], line, atol=1e-6)
 
 
+def test_what_was_never_seen_does_not_reach_into_what_was():
+    model = anchored()
+    model.lr_mean.fill_(0.3)
+    lr, valid = torch.full((2, 8, 6, 7), 0.25), torch.ones(2, 8, 6, 7, dtype=torch.bool)
+    valid[..., 4:], valid[:, 2] = False, False
+    days, query = torch.tensor([0, 40]), torch.tensor([20])
+    made = model.anchors({"lr": tamrf.Series(lr, days, valid)}, query)["lr"]
+    seen = np.delete(made[0], 2, 0)[..., :12]
+    np.testing.assert_allclose(seen, 0.25, atol=1e-6)
+    np.testing.assert_allclose(made[0, 2], 0.3, atol=1e-6)  # a band that was never seen anywhere
+
+
 def test_an_anchored_network_adds_its_corrections_to_the_interpolation():
     model, bare, series = anchored(), tamrf.Tamrf(SMALL).eval(), given()
     bare.load_state_dict(model.state_dict())
