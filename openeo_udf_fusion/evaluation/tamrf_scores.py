@@ -224,11 +224,14 @@ def unit_numbers(group: Group, shape: tuple[int, ...]) -> NDArray[np.int64]:
 def rows_of(group: Group, sums: Mapping[str, Sums]) -> list[Json]:
     """A row per band and method that has an answer; what was observed has a row for its BRISQUE."""
     bands, rows = BANDS[group.sensor], []
-    counted = np.array([np.isfinite(date.truth).any((1, 2)) for date in group.dates]).sum(0)
+    shown = np.array([np.isfinite(date.truth).any((1, 2)) for date in group.dates]).sum(0).tolist()
     errors = {m: metrics.rmse(metrics.over_pixels(each)) for m, each in sums.items()}
+    restored, gained, naturals = (
+        averages([getattr(date, name) for date in group.dates]) for name in ("restored", "gained", "natural")
+    )
     for place, band in enumerate(bands):
         for m in [*sums, OBSERVED]:
-            natural = average([date.natural.get(m) for date in group.dates], place)
+            natural = of_band(naturals.get(m), place)
             answered = m in sums and np.isfinite(errors[m][place])
             if not answered and (m in sums or natural is None):
                 continue
@@ -238,20 +241,44 @@ def rows_of(group: Group, sums: Mapping[str, Sums]) -> list[Json]:
                     "band": band,
                     "method": m,
                     "rmse": number(errors[m][place]) if answered else None,
-                    "fr_db": average([date.restored.get(m) for date in group.dates], place),
-                    "fr_gain_db": average([date.gained.get(m) for date in group.dates], place),
+                    "fr_db": of_band(restored.get(m), place),
+                    "fr_gain_db": of_band(gained.get(m), place),
                     "brisque": natural,
                     "cells": int(sums[m].cells[:, place].sum()) if answered else 0,
-                    "dates": int(counted[place]),
+                    "dates": int(scored_dates(sums[m], len(group.dates))[place])
+                    if answered
+                    else shown[place],
                 }
             )
     return rows
 
 
-def average(found: Sequence[Doubles | None], place: int) -> float | None:
-    """The mean over dates of one band's number, of those that have one."""
-    known = [each[place] for each in found if each is not None and np.isfinite(each[place])]
-    return number(np.mean(known)) if known else None
+def scored_dates(sums: Sums, dates: int) -> NDArray[np.int64]:
+    """Of each band (b,), on how many dates there are cells that all methods answer."""
+    cells = sums.cells.reshape(dates, -1, sums.cells.shape[1]).sum(1)
+    return np.asarray((cells > 0).sum(0), np.int64)
+
+
+def averages(found: Sequence[Mapping[str, Doubles]]) -> dict[str, Doubles]:
+    """By method the mean of a score (b,) over the dates on which all methods that draw a band have one."""
+    methods = dict.fromkeys(m for date in found for m in date)
+    size = next((len(each) for date in found for each in date.values()), 0)
+    none = np.full(size, np.nan)
+    scores = {m: np.stack([date.get(m, none) for date in found]) for m in methods}
+    known = {m: np.isfinite(each) for m, each in scores.items()}
+    common = np.ones((len(found), size), np.bool_)
+    for each in known.values():
+        common &= each | ~each.any(0)
+    count = np.where(common.any(0), common.sum(0), np.nan)
+    return {
+        m: np.where(known[m].any(0), np.where(common, each, 0).sum(0) / count, np.nan)
+        for m, each in scores.items()
+    }
+
+
+def of_band(scores: Doubles | None, place: int) -> float | None:
+    """The number of a band, if there is one."""
+    return number(scores[place]) if scores is not None and np.isfinite(scores[place]) else None
 
 
 def ratios_of(

@@ -167,3 +167,20 @@ def test_without_a_model_there_is_no_brisque_and_no_row_of_what_was_observed():
     rows, _ = scored(group_of(1, lambda truth, seed: {"ours": truth}), models=())
     assert {r["method"] for r in rows} == {"ours"}
     assert {r["brisque"] for r in rows} == {None}
+
+
+def test_scores_without_cells_are_means_over_dates_that_all_methods_share():
+    """A method that failed on the hard date would else look better than those that tried."""
+
+    def drawn(truth, seed):
+        partial = truth.copy()
+        if seed == 0:
+            partial[:] = np.nan
+        return {"all": truth + 0.1 * (seed == 0), "some": partial, "none": np.full_like(truth, np.nan)}
+
+    rows, _ = scored(group_of(3, drawn, judge=lambda image: float(image.mean())))
+    found = [row(rows, method=m, band="B04") for m in ("all", "some")]
+    assert found[0]["brisque"] == found[1]["brisque"]
+    assert found[0]["rmse"] == found[1]["rmse"] == 0
+    assert [each["dates"] for each in found] == [2, 2]
+    assert not [r for r in rows if r["method"] == "none"]
