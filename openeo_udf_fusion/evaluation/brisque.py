@@ -108,7 +108,7 @@ def read(folder: Path) -> Model:
             low,
             high,
         )
-    except (ValueError, KeyError, UnicodeDecodeError, pickle.UnpicklingError, EOFError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError, EOFError) as error:
         raise InvalidWeights(
             f"the BRISQUE model in {folder.name} cannot be read: {error}; {INSTALL}"
         ) from None

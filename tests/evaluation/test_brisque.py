@@ -92,6 +92,25 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
         brisque.read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b".",
+        pickle.dumps([1, 2]),
+        pickle.dumps({"min_": [0.0] * 36}),
+        pickle.dumps({"min_": [0.0], "max_": [1.0]}),
+        pickle.dumps({"min_": None, "max_": {}}),
+    ],
+)
+def test_a_pickle_of_something_else_is_refused(tmp_path, content):
+    write_model(tmp_path)
+    (tmp_path / "normalize.pickle").write_bytes(content)
+    with pytest.raises(InvalidWeights, match="cannot be read"):
+        brisque.read(tmp_path)
+
+
 def test_small_images_are_refused():
     with pytest.raises(InvalidCube, match="16 pixels"):
         brisque.features(np.zeros((15, 40)))
