@@ -33,25 +33,38 @@ def tables(result: Json) -> list[Table]:
 
 
 def markdown(result: Json) -> str:
-    """The README's block."""
-    parts = [intro(result)]
+    """The README's block: a table of each task with all methods, and the rest to unfold."""
+    parts = [intro(result), *folded("What the names of strategies and methods mean", legend(result))]
     for table in (reflectance(result), temperature(result), sharpening(result)):
-        parts += [table.caption, md.table(table.head, table.rows)]
-    theirs = beside_the_paper(result)
+        parts += in_markdown(table)
     parts += [
         verdict_line(result),
-        *folded(ratios(result)),
-        theirs.caption,
-        md.table(theirs.head, theirs.rows),
+        *folded("All ratios with their intervals", in_markdown(ratios(result))),
+        *folded("The paper's own numbers", in_markdown(beside_the_paper(result))),
+        *folded("How it was measured", ["\n".join(f"- {note}" for note in result["notes"])]),
+        f"`{result['command']}`",
     ]
-    parts += ["\n".join(f"- {note}" for note in result["notes"]), f"`{result['command']}`"]
     return "\n\n".join(parts) + "\n"
 
 
-def folded(table: Table) -> list[str]:
-    """A long table that opens with a click."""
-    opening = "<details><summary>All ratios with their intervals</summary>"
-    return [opening, table.caption, md.table(table.head, table.rows), "</details>"]
+def in_markdown(table: Table) -> list[str]:
+    """A table under its caption."""
+    return [table.caption, md.table(table.head, table.rows)]
+
+
+def folded(title: str, parts: Sequence[str]) -> list[str]:
+    """What opens with a click."""
+    return [f"<details><summary>{title}</summary>", *parts, "</details>"]
+
+
+def legend(result: Json) -> list[str]:
+    """What the strategies that were asked hide, and who the methods are."""
+    hidden = [[name, result["strategies"][name]] for name in distinct(result["rows"], "strategy")]
+    known = [[name, text] for name, text in result["methods"].items()]
+    return [
+        md.table(["strategy", "what is shown or hidden"], hidden),
+        md.table(["method", "what it is"], known),
+    ]
 
 
 def intro(result: Json) -> str:

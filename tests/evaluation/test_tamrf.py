@@ -131,6 +131,17 @@ def test_markdown_marks_the_best_and_what_is_the_papers(evaluated):
     assert text.rstrip().endswith("`the command`")
 
 
+def test_markdown_unfolds_what_names_mean_and_all_ratios(evaluated):
+    result = evaluated[0]
+    text = tamrf_tables.markdown(result)
+    shown = "".join(part.split("<details>")[0] for part in text.split("</details>"))
+    assert all(f" {name} |" in shown for name in {row["method"] for row in result["rows"]} - {"observed"})
+    for row in result["rows"]:
+        assert f"| {row['strategy']} | {result['strategies'][row['strategy']]} |" in text
+    assert text.count("<details>") == text.count("</details>") == 4
+    assert tamrf_tables.ratios(result).caption not in shown
+
+
 def test_the_page_shows_every_task(evaluated):
     html = tamrf_report.render(*evaluated)
     for words in (
