@@ -61,7 +61,9 @@ def fuse_landsat_sentinel2(
         those bands of a sensor that the cube has: 0 seen clear by this sensor on this day, 1 by the other,
         2 between clear observations at most 80 days apart, 3 farther, or beyond the last one, 4 refused (all
         values NaN): no clear observation within the card's `support_days`. All values are the network's
-        estimate, also where provenance is 0. Bands that the network never learned are left out.
+        estimate, also where provenance is 0. Bands that the network never learned are left out; those that
+        the cube lacks rest on others (attribute `bands_not_in_cube`). `l8_LST` is NaN where no clear
+        temperature lies within `support_days`.
 
     Raises
     ------
@@ -97,7 +99,7 @@ def fuse_landsat_sentinel2(
         "landsat_cell_offset_px": landsat_cell_offset_px,
     }
     title = "Landsat and Sentinel-2 fused at 10 m"
-    result.attrs = shared.attributes(NAME, title, request, parameters, bands)
+    result.attrs = shared.attributes(NAME, title, request, parameters, bands, given)
     return result
 
 

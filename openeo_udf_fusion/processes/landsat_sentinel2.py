@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from openeo_udf_fusion import cubes, provenance
-from openeo_udf_fusion.cubes import DayNumbers, Values
+from openeo_udf_fusion.cubes import DayNumbers, Mask, Values
 from openeo_udf_fusion.errors import InvalidParameter, MissingBands
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards
@@ -24,6 +24,7 @@ from openeo_udf_fusion.processes.landsat_scenes import (
     Scene,
     days_to_own,
     observed,
+    of_band,
     traced,
 )
 from openeo_udf_fusion.processes.layers import Layers
@@ -34,7 +35,17 @@ if TYPE_CHECKING:
 MODEL = "tamrf"
 TITLES: Mapping[str, str] = {LANDSAT: "Landsat", OPTICAL: "Sentinel-2"}
 TEMPERATURE = "LST"
+NOT_IN_CUBE = "bands_not_in_cube"
+"""Attribute of a result that names the bands which rest on others alone."""
 TWICE_MONTHLY = "twice_monthly"
+MEANINGS = (
+    "seen_clear_by_this_sensor_on_the_day",
+    "seen_clear_by_the_other_sensor_on_the_day",
+    "between_observations",
+    "far_from_observations",
+    "refused",
+)
+"""Of the codes of provenance: on whatever day, what comes out is the network's estimate."""
 MOST_DATES = 200
 """Of one result: 18 bands on a tile of 96 pixels with its margins take some 350 MB."""
 
@@ -118,6 +129,11 @@ def query_of(dates: str | Sequence[str], extent: Sequence[str] | None, acquired:
         firsts = period_dates("P1M", start - fortnight, end)
         both = np.sort(np.concatenate([firsts, firsts + fortnight]))
         chosen = [str(day) for day in both if start <= day < end]
+    elif isinstance(dates, str) and dates != "acquisition" and not dates.startswith("P"):
+        raise InvalidParameter(
+            f"dates must be {TWICE_MONTHLY!r}, 'acquisition', an ISO 8601 period such as 'P8D' or 'P1M', "
+            f"or a list of dates; got {dates!r}"
+        )
     query = output_dates(chosen, extent, acquired)
     if len(query) > MOST_DATES:
         raise InvalidParameter(
@@ -217,7 +233,8 @@ def fused(fuser: "Fuser", scene: Scene, request: Request) -> dict[str, Values]:
 def layers_of(scene: Scene, request: Request, values: Mapping[str, Values], distances: bool) -> Layers:
     """Return the bands of a result in the window: values, where they come from, and how near, on request.
 
-    What lies farther than the card's `support_days` from every clear observation is refused.
+    What lies farther than the card's `support_days` from every clear observation is refused; a temperature
+    also where that holds for every clear temperature, since reflectance does not tell the weather.
     """
     found: Layers = {}
     for sensor in request.sensors:
@@ -228,6 +245,9 @@ def layers_of(scene: Scene, request: Request, values: Mapping[str, Values], dist
             for place, band in enumerate(request.card.bands[sensor])
         }
         result_layers.refuse(own, code == provenance.REFUSED)
+        if TEMPERATURE in request.card.bands[sensor]:
+            label = named(sensor, TEMPERATURE, request.sensors)
+            result_layers.refuse({label: own[label]}, _without_temperature(scene, sensor, request))
         found |= own
         found[named(sensor, "provenance", request.sensors)] = code.astype(np.float32)
         if distances:
@@ -235,6 +255,13 @@ def layers_of(scene: Scene, request: Request, values: Mapping[str, Values], dist
             found[label] = days_to_own(scene, sensor, request.query_days, request.card.support_days)
             found["days_to_observation"] = nearest
     return found
+
+
+def _without_temperature(scene: Scene, sensor: str, request: Request) -> Mask:
+    """Where no clear temperature is within reach, (query, y, x) in the window."""
+    support_days = request.card.support_days
+    alone = of_band(scene, sensor, request.card.bands[sensor].index(TEMPERATURE))
+    return ~(days_to_own(alone, sensor, request.query_days, support_days) <= support_days)
 
 
 def result_of(
@@ -251,30 +278,57 @@ def result_of(
     return cubes.assemble(whole, request.query, like=cube)
 
 
-def attributes(process: str, title: str, request: Request, parameters: Json, bands: Sequence[str]) -> Json:
-    """Return what a reader of the file must know, as CF attributes."""
+def attributes(
+    process: str,
+    title: str,
+    request: Request,
+    parameters: Json,
+    bands: Sequence[str],
+    given: xr.DataArray,
+) -> Json:
+    """Return what a reader of the file must know, as CF attributes; `given` is the cube of `labelled`."""
     card = request.card
+    there = set(given["bands"].values.tolist())
+    lacking = [
+        f"{sensor}_{band}"
+        for sensor in request.sensors
+        for band in card.bands[sensor]
+        if named(sensor, band, request.sensors) in bands and f"{sensor}_{band}" not in there
+    ]
     dropped = [
         f"{sensor}_{band}"
         for sensor in request.sensors
         for band in card.bands[sensor]
         if band in card.untrained.get(sensor, ())
     ]
-    left_out = {"bands_left_out": " ".join(dropped)} if dropped else {}
+    told = {"bands_left_out": dropped, NOT_IN_CUBE: lacking}
+    unlike = {name: " ".join(labels) for name, labels in told.items() if labels}
     return result_layers.attributes(
         process,
         title,
         f"{card.name} {card.version}",
-        result_layers.model_attributes(card) | left_out,
+        result_layers.model_attributes(card) | unlike,
         parameters,
         {band: _band_attributes(band, request.sensors, bands) for band in bands},
+    )
+
+
+def warning_of(result: xr.DataArray) -> str | None:
+    """Return what a user must be warned of: a misspelt band looks like one that a site lacks."""
+    lacking = result.attrs.get(NOT_IN_CUBE)
+    if lacking is None:
+        return None
+    return (
+        f"the cube has no {', '.join(lacking.split())}: estimated from other bands, which is far less "
+        "certain, and missing for temperature; if the cube should have them, check their names"
     )
 
 
 def _band_attributes(band: str, sensors: Sequence[str], bands: Sequence[str]) -> Json:
     sensor, name = (sensors[0], band) if len(sensors) == 1 else _parts(band)
     if name == "provenance":
-        return result_layers.provenance_attributes(f"{TITLES[sensor]}'s bands")
+        about = result_layers.provenance_attributes(f"{TITLES[sensor]}'s bands")
+        return about | {"flag_meanings": " ".join(MEANINGS)}
     if name == "days_to_observation":
         return {"long_name": "days to the nearest clear observation by either sensor", "units": "day"}
     if name == "days_to_own_observation":

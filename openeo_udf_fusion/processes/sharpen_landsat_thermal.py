@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from openeo_udf_fusion import cubes
+from openeo_udf_fusion import cubes, provenance
 from openeo_udf_fusion.cubes import SensorArrays, Values
 from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.processes import landsat_sentinel2 as shared
@@ -55,8 +55,8 @@ def sharpen_landsat_thermal(
     DataArray
         float32 (t, bands, y, x): `LST` in kelvin and `provenance` of the temperature: 0 seen clear on this
         day, 1 by Sentinel-2 alone, 2 between clear observations at most 80 days apart, 3 farther, or beyond
-        the last one, 4 refused (NaN). Only where it is 0 a measurement of the day stands behind the level;
-        elsewhere it is the network's estimate.
+        the last one, 4 refused (NaN): no clear temperature within the card's `support_days`. Only where it is
+        0 a measurement of the day stands behind the level; elsewhere it is the network's estimate.
 
     Raises
     ------
@@ -83,6 +83,7 @@ def sharpen_landsat_thermal(
     place = card.bands[SENSOR].index(BAND)
     _compensate(values[SENSOR][:, place], scene, request, place)
     layers = shared.layers_of(of_band(scene, SENSOR, place), request, values, days_to_observation)
+    layers["provenance"][np.isnan(layers[BAND])] = provenance.REFUSED
     result = shared.result_of(cube, scene, request, layers, bands)
     parameters = {
         "temporal_extent": temporal_extent,
@@ -92,7 +93,7 @@ def sharpen_landsat_thermal(
         "landsat_cell_offset_px": landsat_cell_offset_px,
     }
     title = "Landsat land surface temperature at 10 m"
-    result.attrs = shared.attributes(NAME, title, request, parameters, bands)
+    result.attrs = shared.attributes(NAME, title, request, parameters, bands, given)
     return result
 
 

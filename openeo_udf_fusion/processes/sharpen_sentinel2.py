@@ -93,7 +93,7 @@ def sharpen_sentinel2(
         "model": model,
         "landsat_cell_offset_px": landsat_cell_offset_px,
     }
-    result.attrs = shared.attributes(NAME, "Sentinel-2 at 10 m", request, parameters, bands)
+    result.attrs = shared.attributes(NAME, "Sentinel-2 at 10 m", request, parameters, bands, given)
     return result
 
 

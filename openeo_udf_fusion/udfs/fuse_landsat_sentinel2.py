@@ -9,6 +9,7 @@ from openeo.udf import inspect
 
 from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.processes import fuse_landsat_sentinel2 as process
+from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 
 
 def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
@@ -20,4 +21,7 @@ def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
 def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     """Return the fused bands; an unknown key in the context is an error that names it."""
     with weights.reporting(inspect):
-        return process.fuse_landsat_sentinel2(cube, **context)
+        result = process.fuse_landsat_sentinel2(cube, **context)
+    if warning := shared.warning_of(result):
+        inspect(message=warning, level="warning")
+    return result

@@ -246,7 +246,9 @@ def test_what_is_under_clouds_matters_to_a_network_that_reads_clouds_alone(cube)
 @pytest.mark.parametrize("sensor", ["l8", "s2"])
 def test_one_sensor_is_enough_for_both(cube, sensor, model):
     result = fuse(of_sensor(cube, sensor), model=model)
-    assert result.notnull().all()
+    guessed = result["bands"] == "l8_LST" if sensor == "s2" else result["bands"] == "none"
+    assert result[:, ~guessed].notnull().all()
+    assert result[:, guessed].isnull().all()
     other = {"l8": "s2", "s2": "l8"}[sensor]
     assert set(np.unique(band(result, f"{other}_provenance"))) <= {1, 2, 3}
 
@@ -264,9 +266,27 @@ def test_neither_sensor_is_an_error_that_names_the_bands(cube):
 def test_a_band_that_the_site_lacks_is_estimated_from_the_others(cube):
     result = fuse(cube.drop_sel(bands="l8_B1"))
     assert result.sel(bands="l8_B1").notnull().all()
+    assert result.attrs["bands_not_in_cube"] == "l8_B1"
+    assert "bands_not_in_cube" not in fuse(cube).attrs
     blind = cube.copy()
     blind.loc[{"bands": "l8_B1"}] = np.nan
     np.testing.assert_array_equal(result[:, :18], fuse(blind)[:, :18])
+
+
+@MODELS
+def test_temperature_is_missing_without_a_clear_temperature_within_reach(cube, model):
+    cloudless = cube.copy()
+    cloudless.loc[{"bands": "l8_QA_PIXEL"}] = cube.sel(bands="l8_QA_PIXEL") * 0 + 21824
+    day = "2018-04-21"
+    blind = cloudless.copy()
+    blind.loc[{"bands": "l8_LST"}] = blind.sel(bands="l8_LST").where(blind["t"] == np.datetime64(day))
+    blind.loc[{"bands": "l8_LST"}][..., :3, :] = np.nan
+    far = str(np.datetime64(day) + np.timedelta64(SUPPORT_DAYS + 1, "D"))
+    result = fuse(blind, dates=[day, far], model=model)
+    there = np.isfinite(band(result, "l8_LST"))
+    assert not there[1].any()
+    np.testing.assert_array_equal(there[0].all(1), np.arange(12) >= 3)
+    assert result.sel(bands=["l8_B5", "s2_B08"]).notnull().all()
 
 
 def test_a_band_that_the_network_never_learned_is_left_out(cube, tmp_path):
@@ -351,7 +371,7 @@ def test_ragged_edges_belong_to_cells_that_lie_partly_outside():
         ({"landsat_cell_offset_px": [0]}, "row, column"),
         ({"landsat_cell_offset_px": [0, 1.0]}, "0, 1 or 2"),
         ({"days_to_observation": 1}, "true or false"),
-        ({"dates": "fortnightly"}, "dates must be"),
+        ({"dates": "fortnightly"}, "dates must be 'twice_monthly'"),
     ],
 )
 def test_wrong_choices_are_errors_that_say_what_is_wanted(cube, choices, match):

@@ -55,3 +55,16 @@ def test_wrong_keys_and_values_are_errors_that_name_them(run_code, announce, cub
         announce(udfs.source(name), cube, CONTEXT | {"days_to_observation": 1})
     with pytest.raises(InvalidParameter, match="no model 'other'"):
         announce(udfs.source(name), cube, CONTEXT | {"model": "other"})
+
+
+@pytest.mark.parametrize("name", ["fuse_landsat_sentinel2", "sharpen_sentinel2"])
+def test_bands_that_the_cube_lacks_are_warned_of_by_name(run_code, cube, name, caplog):
+    with caplog.at_level("INFO"):
+        run_code(udfs.source(name), cube, CONTEXT)
+    assert "the cube has no" not in caplog.text
+    misspelt = cube.assign_coords(
+        bands=[str(label).replace("s2_B02", "s2_B2") for label in cube["bands"].values]
+    )
+    with caplog.at_level("INFO"):
+        run_code(udfs.source(name), misspelt, CONTEXT)
+    assert "the cube has no s2_B02" in caplog.text
