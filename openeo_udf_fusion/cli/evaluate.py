@@ -100,8 +100,9 @@ def run_embedding(args: argparse.Namespace) -> int:
     settings = s1s2_embedding.QUICK if args.quick else s1s2_embedding.Settings()
     embedder = weights.load_embedding(folder=folder)
     alone = evaluate_s1s2.networks_alone(args.alone)
-    asked = command(args) + (" --alone DIR" if alone else "")
-    result = s1s2_embedding.evaluate(args.data, embedder, settings, asked, narrator(), alone)
+    folds = evaluate_s1s2.networks_of_folds(args)
+    asked = command(args) + (" --alone DIR" if alone else "") + (" --folds DIR" if args.folds else "")
+    result = s1s2_embedding.evaluate(args.data, embedder, settings, asked, narrator(), alone, folds)
     if args.card:
         changed = s1s2_card.change(folder, {"fusion:skill": s1s2_embedding.for_card(result)})
         print(f"wrote {changed}", file=sys.stderr)

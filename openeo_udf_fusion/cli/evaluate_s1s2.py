@@ -24,6 +24,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="s1s2_embedding: also score the networks of one sensor that train --sensors wrote below DIR",
     )
+    parser.add_argument(
+        "--folds",
+        type=Path,
+        metavar="DIR",
+        help="s1s2_embedding: also score the networks that train --fold K --out DIR/K wrote, each on its own "
+        "days; default: those of the package, if the data are those that they were trained on",
+    )
     part = parser.add_mutually_exclusive_group()
     part.add_argument(
         "--features",
@@ -66,11 +73,31 @@ def networks_alone(folder: Path | None) -> "dict[str, Embedder]":
     return found
 
 
+def networks_of_folds(args: argparse.Namespace) -> "dict[int, Embedder]":
+    """The networks of the further folds: those given, or the package's where they belong to the data."""
+    from openeo_udf_fusion.evaluation import s1s2_rivals
+
+    if args.folds is None and (args.weights or args.alone or args.quick):
+        return {}
+    folder = args.folds or s1s2_rivals.SHIPPED_FOLDS
+    if args.folds is None and not s1s2_rivals.trained_on(folder, args.data):
+        return {}
+    found = s1s2_rivals.trained_folds(folder)
+    if not found:
+        raise InvalidParameter(
+            f"{folder} holds no network of a fold; train s1s2_embedding --fold 1 --out {folder / '1'} first, "
+            "stages 1 to 3"
+        )
+    return found
+
+
 def run_part(args: argparse.Namespace, part: str, command: str, tell: Callable[[str], None]) -> int:
     """Evaluate one part, and say what was found."""
     from openeo_udf_fusion.models import cards, weights
 
-    unused = [name for name in ("card", "quick", "report", "markdown", "alone") if getattr(args, name)]
+    unused = [
+        name for name in ("card", "quick", "report", "markdown", "alone", "folds") if getattr(args, name)
+    ]
     if unused:
         raise InvalidParameter(f"--{part} does not go with --{unused[0]}")
     embedder = weights.load_embedding(folder=args.weights or cards.FOLDER)

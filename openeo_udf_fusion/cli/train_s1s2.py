@@ -63,6 +63,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="stage 2: what to show; with one alone the network goes into OUT/s1_alone or OUT/s2_alone, "
         "to be measured against the fused one (evaluate --alone OUT). default: %(default)s",
     )
+    parser.add_argument(
+        "--fold",
+        type=int,
+        choices=range(4),
+        default=0,
+        help="which days are held out: 0 those of the shipped network; the networks of 1, 2 and 3, each with "
+        "its own --out DIR/K, are for evaluate --folds DIR. default: 0",
+    )
     parser.add_argument("--code", type=_positive, default=8, help="numbers of the code; default: 8")
     parser.add_argument("--seed", type=int, default=2018, help="default: 2018")
     parser.add_argument("--threads", type=_positive, default=1, help="of torch; default: 1")
@@ -80,7 +88,7 @@ def train_s1s2_embedding(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     if args.backend:
         _fetch_site(args)
-    sites = s1s2_sites.read_sites(args.data)
+    sites = s1s2_sites.read_sites(args.data, args.fold)
     sees = ("s1", "s2") if args.sensors == "both" else (args.sensors,)
     if args.stage != 2 and len(sees) == 1:
         raise InvalidParameter("--sensors is for stage 2; stage 1 teaches each sensor, stage 3 needs both")

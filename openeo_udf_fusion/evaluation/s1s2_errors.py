@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.training.s1s2_sites import CYCLE_DAYS, S2_BANDS
+from openeo_udf_fusion.training.s1s2_sites import CYCLE_DAYS, FOLD_DAYS, FOLDS, S2_BANDS
 
 Doubles = NDArray[np.float64]
 Days = NDArray[np.int64]
@@ -38,6 +38,8 @@ class Errors:
         (images,)
     to_clear
         (images,): mean over pixels of the days to the nearest clear value that may be seen.
+    fold
+        (images,): whose network it was hidden from.
     """
 
     methods: tuple[str, ...]
@@ -49,6 +51,7 @@ class Errors:
     day: Days
     half_gap: Days
     to_clear: Doubles
+    fold: Days
 
     @classmethod
     def of(cls, parts: Sequence["Errors"]) -> "Errors":
@@ -65,7 +68,8 @@ class Errors:
     @property
     def blocks(self) -> Days:
         """The block of held-out dates (images,) that each image belongs to."""
-        return np.asarray(self.day // CYCLE_DAYS, np.int64)
+        cycle = (self.day - FOLD_DAYS * self.fold) // CYCLE_DAYS
+        return np.asarray(cycle * FOLDS + self.fold, np.int64)
 
     def take(self, chosen: Bools) -> "Errors":
         """Some of the images."""

@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines import whittaker
-from openeo_udf_fusion.models import weights
+from openeo_udf_fusion.models import cards, weights
 from openeo_udf_fusion.models.embedder import Embedder, from_int8, to_int8
+from openeo_udf_fusion.training.s1s2_embedding import fingerprint
+from openeo_udf_fusion.training.s1s2_sites import FOLDS, read_sites
 from openeo_udf_fusion.training.s1s2_validation import Case, interpolate, own_reconstruction, with_sensors
 
 Image = NDArray[np.float32]
 LINE = "linear"
 FUSED = "fused"
 KERNEL_DAYS = 30.0
+SHIPPED_FOLDS = Path(__file__).parent / "s1s2_folds"
 ALONE = {sensor: f"{sensor}_trained" for sensor in ("s1", "s2")}
 METHODS = {
     LINE: "line in time between the nearest clear values of the pixel",
@@ -45,6 +48,19 @@ def trained_alone(folder: Path) -> dict[str, Embedder]:
     """The networks that `train s1s2_embedding --sensors` wrote below a folder, by sensor."""
     found = {sensor: folder / f"{sensor}_alone" for sensor in ALONE}
     return {s: weights.load_embedding(folder=place) for s, place in found.items() if place.is_dir()}
+
+
+def trained_on(folder: Path, data: Path) -> bool:
+    """Whether the networks of the folds in a folder were trained on those sites."""
+    places = [place for place in (folder / str(fold) for fold in range(1, FOLDS)) if place.is_dir()]
+    known = {cards.read("s1s2_embedding", place).training["sites_sha256"] for place in places}
+    return known == {fingerprint(read_sites(data))}
+
+
+def trained_folds(folder: Path) -> dict[int, Embedder]:
+    """The networks that `train s1s2_embedding --fold K --out FOLDER/K` wrote, by fold."""
+    found = {fold: folder / str(fold) for fold in range(1, FOLDS)}
+    return {fold: weights.load_embedding(folder=place) for fold, place in found.items() if place.is_dir()}
 
 
 def draw_again(

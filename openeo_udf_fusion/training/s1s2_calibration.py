@@ -56,7 +56,7 @@ def calibration_cases(sites: Sequence[Site], half_gap: int) -> Iterator[Case]:
     for site in sites:
         west = site.crop(slice(0, strip_start(site.shape[1]) - BUFFER_PX))
         days = west.observed["s2"].days
-        yield from cases(west, is_validation(days), is_test(days), half_gap)
+        yield from cases(west, is_validation(days, site.fold), is_test(days, site.fold), half_gap)
 
 
 def nearest_knot(away: NDArray[np.float32]) -> NDArray[np.int64]:

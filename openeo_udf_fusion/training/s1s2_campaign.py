@@ -24,6 +24,7 @@ from openeo_udf_fusion.training.s1s2_embedding import (
 from openeo_udf_fusion.training.s1s2_sites import (
     BUFFER_PX,
     CYCLE_DAYS,
+    FOLD_DAYS,
     TEST_DAYS,
     VALIDATION_DAYS,
     Site,
@@ -81,6 +82,7 @@ def add_witness(sites: Sequence[Site], out: Path, schedule: Schedule, *, resume:
     calibration = s1s2_calibration.fit(Embedder(model), sites)
     command = (
         f"openeo-udf-fusion train s1s2_embedding --stage 3 --data DIR --out OUT --steps {record['steps']}"
+        + of_fold(sites)
     )
     told = before.training | {"commands": [*before.training["commands"], command], "stage_3": record}
     card = s1s2_card.write(model, told, calibration, {}, out)
@@ -90,7 +92,7 @@ def add_witness(sites: Sequence[Site], out: Path, schedule: Schedule, *, resume:
 def describe(sites: Sequence[Site], record: Json, code: int) -> Json:
     """What the card says of the training."""
     seed = record["seed"]
-    options = f"--data DIR --out OUT --code {code} --seed {seed}"
+    options = f"--data DIR --out OUT --code {code} --seed {seed}{of_fold(sites)}"
     seen = record["sees"]
     alone = f" --sensors {seen[0]}" if len(seen) == 1 else ""
     return {
@@ -103,15 +105,27 @@ def describe(sites: Sequence[Site], record: Json, code: int) -> Json:
             f"openeo-udf-fusion train s1s2_embedding --stage 2 {options} --steps {record['steps']}{alone}",
         ],
         "held_out": {
+            "fold": sites[0].fold,
             "cycle_days": CYCLE_DAYS,
-            "test_days": list(TEST_DAYS),
-            "validation_days": list(VALIDATION_DAYS),
+            "test_days": later(TEST_DAYS, sites[0].fold),
+            "validation_days": later(VALIDATION_DAYS, sites[0].fold),
             "columns_in_the_east": [site.shape[1] - strip_start(site.shape[1]) for site in sites],
             "buffer_px": BUFFER_PX,
         },
         "sites_sha256": fingerprint(sites),
         "stage_2": record,
     }
+
+
+def later(part: tuple[int, int], fold: int) -> list[int]:
+    """Days of the cycle, as a fold moves them."""
+    start = (part[0] + FOLD_DAYS * fold) % CYCLE_DAYS
+    return [start, start + part[1] - part[0]]
+
+
+def of_fold(sites: Sequence[Site]) -> str:
+    """The option that holds the same days out."""
+    return f" --fold {sites[0].fold}" if sites[0].fold else ""
 
 
 def summary(site: Site) -> str:

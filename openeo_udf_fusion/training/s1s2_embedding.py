@@ -196,6 +196,7 @@ class Run:
         self.whole = list(sites)
         self.sites = [Prepared.of(training_part(site), config) for site in sites]
         settings = {"schedule": asdict(schedule), "config": asdict(config), "habits": asdict(habits)}
+        settings["folds"] = [site.fold for site in sites]
         self.identity = checkpoints.Identity("sites", fingerprint(sites), settings)
         self.scales = {s.id: (torch.tensor(s.centre), torch.tensor(s.spread)) for s in config.sensors}
 

@@ -7,7 +7,7 @@ that no file has is missing throughout.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,9 @@ CYCLE_DAYS = 60
 TEST_DAYS = (0, 14)
 VALIDATION_DAYS = (30, 37)
 """Days of every cycle, counted from 1970-01-01, of which no Sentinel-2 frame is trained on."""
+FOLDS = 4
+FOLD_DAYS = CYCLE_DAYS // FOLDS
+"""Each fold holds the same parts of a cycle out, so many days later than the one before."""
 STRIP_SHARE = 0.25
 """Of the columns, in the east, on which nothing is trained."""
 BUFFER_PX = 7
@@ -44,10 +47,13 @@ class Site:
         The folder's.
     observed
         By sensor, "s1" in dB and "s2" as reflectance 0-1; in ascending order of days.
+    fold
+        Which days are held out: 0 those of the shipped network, 1 to 3 the others in turn.
     """
 
     name: str
     observed: Mapping[str, Observations]
+    fold: int = 0
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,23 +63,21 @@ class Site:
 
     def crop(self, columns: slice) -> "Site":
         """The same with some of the columns only."""
-        return Site(
-            self.name,
-            {
-                s: Observations(o.values[..., columns], o.valid[..., columns], o.days)
-                for s, o in self.observed.items()
-            },
-        )
+        cropped = {
+            s: Observations(o.values[..., columns], o.valid[..., columns], o.days)
+            for s, o in self.observed.items()
+        }
+        return replace(self, observed=cropped)
 
 
-def is_test(days: NDArray[np.int32]) -> NDArray[np.bool_]:
+def is_test(days: NDArray[np.int32], fold: int = 0) -> NDArray[np.bool_]:
     """Days whose Sentinel-2 frames are for the evaluation alone."""
-    return within_cycle(days, TEST_DAYS)
+    return within_cycle(days - FOLD_DAYS * fold, TEST_DAYS)
 
 
-def is_validation(days: NDArray[np.int32]) -> NDArray[np.bool_]:
+def is_validation(days: NDArray[np.int32], fold: int = 0) -> NDArray[np.bool_]:
     """Days whose Sentinel-2 frames choose the weights and calibrate them."""
-    return within_cycle(days, VALIDATION_DAYS)
+    return within_cycle(days - FOLD_DAYS * fold, VALIDATION_DAYS)
 
 
 def within_cycle(days: NDArray[np.int32], part: tuple[int, int]) -> NDArray[np.bool_]:
@@ -95,15 +99,15 @@ def training_part(site: Site) -> Site:
     """What may be trained on: west of the strip and its buffer, Sentinel-2 outside the days held out."""
     west = site.crop(slice(0, strip_start(site.shape[1]) - BUFFER_PX))
     s2 = west.observed["s2"]
-    held_out = is_test(s2.days) | is_validation(s2.days)
-    return Site(site.name, {**west.observed, "s2": without(s2, held_out)})
+    held_out = is_test(s2.days, site.fold) | is_validation(s2.days, site.fold)
+    return replace(west, observed={**west.observed, "s2": without(s2, held_out)})
 
 
 # --- reading
 
 
-def read_sites(folder: Path) -> list[Site]:
-    """The site in a folder, or those in its sub-folders.
+def read_sites(folder: Path, fold: int = 0) -> list[Site]:
+    """The site in a folder, or those in its sub-folders, of which a fold's days are held out.
 
     Raises
     ------
@@ -115,7 +119,7 @@ def read_sites(folder: Path) -> list[Site]:
         raise InvalidCollection(
             f"{folder} holds no site: a folder with S2*.nc and S1*.nc was needed, there or one level below"
         )
-    return [read_site(place) for place in places]
+    return [replace(read_site(place), fold=fold) for place in places]
 
 
 def read_site(folder: Path) -> Site:

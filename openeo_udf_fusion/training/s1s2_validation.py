@@ -51,9 +51,9 @@ def validation_cases(sites: Sequence[Site], half_gaps: Sequence[int] = VALIDATIO
     for site in sites:
         west = site.crop(slice(0, strip_start(site.shape[1]) - BUFFER_PX))
         days = west.observed["s2"].days
-        asked = is_validation(days)
+        asked = is_validation(days, site.fold)
         for half_gap in half_gaps:
-            yield from cases(west, asked, asked | is_test(days), half_gap)
+            yield from cases(west, asked, asked | is_test(days, site.fold), half_gap)
 
 
 def validation_error(
@@ -79,8 +79,7 @@ def validation_error(
     if not squares:
         raise InvalidParameter(
             f"the sites have no Sentinel-2 frame with {LEAST_CLEAR:.0%} clear pixels on validation days "
-            "(30 to 36 of every 60 since 1970-01-01), by which the best weights are chosen; give a longer "
-            "period"
+            "(7 of every 60), by which the best weights are chosen; give a longer period"
         )
     total = np.sum(squares, axis=0)
     return float(np.sqrt(total[0] / total[1]).mean())

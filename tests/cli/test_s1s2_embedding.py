@@ -60,6 +60,16 @@ def test_both_stages_then_an_evaluation_into_the_card(command, site, tmp_path):
     both = json.loads(command(*scored, "--alone", tmp_path / "out", "--json").stdout)
     assert "s2_trained" in both["methods"]
     assert both["command"].endswith("--alone DIR")
+    none = command(*scored, "--folds", tmp_path / "out")
+    assert none.status == 1
+    assert "--fold 1" in none.stderr
+    for stage in (1, 2):
+        fold = ("--data", tmp_path / "data", "--out", tmp_path / "out" / "3", "--steps", 2, "--code", 5)
+        assert command("train", "s1s2_embedding", "--stage", stage, *fold, "--fold", 3).status == 0
+    held_out = cards.read("s1s2_embedding", tmp_path / "out" / "3").training["held_out"]
+    assert (held_out["fold"], held_out["test_days"], held_out["validation_days"]) == (3, [45, 59], [15, 22])
+    folds = json.loads(command(*scored, "--folds", tmp_path / "out", "--json").stdout)
+    assert folds["folds"] == [0, 3]
     table = command(*scored, "--markdown")
     assert table.stdout.startswith("| fused code over |")
     refused = command(*scored, "--report", tmp_path / "page.html")

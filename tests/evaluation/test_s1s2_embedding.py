@@ -69,6 +69,44 @@ def test_pools_hold_all_gaps_and_the_long_ones_of_the_season(site, embedder, tmp
     assert evaluation.markdown(result).count("\n") == 2 + len(result["methods"]) - 2
 
 
+def test_each_fold_is_scored_on_its_own_days_by_its_own_network(site, embedder, tmp_path):
+    write(site, tmp_path / "site")
+    settings = Settings(half_gaps=(5,), resamples=50)
+    seen = []
+    own = evaluation.evaluate(tmp_path, embedder, settings, "command", seen.append)
+    other = Embedder(S1S2Embedding(embedder.config), embedder.calibration)
+    both = evaluation.evaluate(tmp_path, embedder, settings, "command", seen.append, folds={2: other})
+    assert both["folds"] == [0, 2]
+    pooled = {
+        name: {row["pool"]: row for row in result["pooled"] if row["method"] == "fused"}
+        for name, result in (("own", own), ("both", both))
+    }
+    assert pooled["both"]["shipped network"]["rmse"] == pooled["own"]["all"]["rmse"]
+    assert pooled["both"]["all"]["dates"] > pooled["own"]["all"]["dates"]
+    assert pooled["both"]["all"]["blocks"] > pooled["own"]["all"]["blocks"]
+    assert pooled["both"]["all"]["rmse"] != pooled["own"]["all"]["rmse"]
+
+
+def test_blocks_of_folds_are_blocks_of_their_own():
+    days = np.array([17_400, 17_413, 17_415, 17_428, 17_460])
+    ones = np.ones((5, 1))
+    errors = Errors(
+        ("fused",),
+        ones,
+        ones,
+        ones[None],
+        ones[None],
+        days > 0,
+        days,
+        days,
+        ones[:, 0],
+        fold=np.array([0, 0, 1, 1, 0]),
+    )
+    blocks = errors.blocks
+    assert blocks[0] == blocks[1] != blocks[2] == blocks[3]
+    assert len(set(blocks.tolist())) == 3
+
+
 def test_the_verdict_says_what_is_sure():
     def row(method, low, high, pool="all"):
         rmse = {"ratio": (low + high) / 2, "low": low, "high": high}
@@ -95,6 +133,7 @@ def test_the_season_is_told_from_the_date():
         days.astype(np.int64),
         gaps,
         gaps,
+        fold=np.zeros(5, np.int64),
     )
     chosen = evaluation.in_pool(errors, "long gaps in season")
     assert chosen.tolist() == [False, True, True, False, False]

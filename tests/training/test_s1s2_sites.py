@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -85,3 +87,21 @@ def test_training_sees_neither_the_strip_nor_the_days_held_out():
     assert is_test(whole).any()
     assert is_validation(whole).any()
     assert not (is_test(whole) & is_validation(whole)).any()
+
+
+def test_folds_hold_different_days_out():
+    days = np.arange(17_000, 17_240, dtype=np.int32)
+    held = np.stack([is_test(days, fold) for fold in range(s1s2_sites.FOLDS)])
+    assert held.sum(0).max() == 1
+    assert held.sum() == 4 * 4 * 14
+    for fold, site in ((fold, replace(made_up(days=240), fold=fold)) for fold in range(s1s2_sites.FOLDS)):
+        part = training_part(site)
+        assert part.fold == fold
+        left = part.observed["s2"].days
+        assert not (is_test(left, fold) | is_validation(left, fold)).any()
+        assert (is_test(left, (fold + 1) % s1s2_sites.FOLDS)).any()
+
+
+def test_sites_are_read_for_a_fold(tmp_path):
+    write(made_up(days=30), tmp_path)
+    assert [site.fold for site in read_sites(tmp_path, 3)] == [3]
