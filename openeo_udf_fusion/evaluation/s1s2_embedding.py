@@ -170,7 +170,7 @@ def in_pool(errors: Errors, name: str) -> Bools:
     if name == "strip":
         return errors.is_strip
     if name == "shipped network":
-        return errors.fold == 0
+        return np.asarray(errors.fold == 0)
     month = errors.day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 + 1
     first, last = GROWING_SEASON
     long = (errors.half_gap >= LONG_HALF_GAP) & (month >= first) & (month <= last)

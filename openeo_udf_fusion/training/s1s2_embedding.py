@@ -195,8 +195,12 @@ class Run:
         self.schedule, self.config, self.habits = schedule, config, showing(habits, schedule.sees)
         self.whole = list(sites)
         self.sites = [Prepared.of(training_part(site), config) for site in sites]
-        settings = {"schedule": asdict(schedule), "config": asdict(config), "habits": asdict(habits)}
-        settings["folds"] = [site.fold for site in sites]
+        settings = {
+            "schedule": asdict(schedule),
+            "config": asdict(config),
+            "habits": asdict(habits),
+            "folds": [site.fold for site in sites],
+        }
         self.identity = checkpoints.Identity("sites", fingerprint(sites), settings)
         self.scales = {s.id: (torch.tensor(s.centre), torch.tensor(s.spread)) for s in config.sensors}
 
