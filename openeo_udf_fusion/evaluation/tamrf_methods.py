@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines import dms, naive_interpolation, sen2like, stair
-from openeo_udf_fusion.baselines.image_pairs import alike_of_landsat, dated_images, finer
+from openeo_udf_fusion.baselines.image_pairs import ALIKE, BANDS, alike_of_landsat, dated_images, finer
 from openeo_udf_fusion.evaluation.tamrf_trials import NEAR_DAYS, SENSORS
 from openeo_udf_fusion.models import thermal_residual
 from openeo_udf_fusion.models.fuser import Fuser
@@ -38,6 +38,8 @@ class Method:
         That it draws.
     needs
         Of the sensors shown, which it cannot do without; None for that which it draws.
+    stands_in
+        Takes part only where the sensor that it draws is not shown at all.
     """
 
     name: str
@@ -46,10 +48,13 @@ class Method:
     tasks: tuple[str, ...]
     sensors: tuple[str, ...] = SENSORS
     needs: tuple[str, ...] | None = None
+    stands_in: bool = False
 
     def answers(self, task: str, sensor: str, shown: Site) -> bool:
         """Whether it has anything to say."""
         needed = {sensor} if self.needs is None else {*self.needs}
+        if self.stands_in and sensor in shown.observed:
+            return False
         return task in self.tasks and sensor in self.sensors and needed <= {*shown.observed}
 
 
@@ -96,6 +101,18 @@ def landsat_itself(site: Site, days: Days, sensor: str) -> Values:
     return stair.on_days(finer(alike_of_landsat(images), "bicubic"), own, days)
 
 
+def other_sensor(site: Site, days: Days, sensor: str) -> Values:
+    """The other sensor interpolated as if it were the one asked for; NaN in bands of no like."""
+    (other,) = {*SENSORS} - {sensor}
+    drawn = naive_interpolation.predict(clear_only(site), days, other).mean
+    if sensor == "s2":
+        return alike_of_landsat(drawn)
+    made = np.full((len(drawn), len(BANDS["l8"]), *drawn.shape[2:]), np.nan, np.float32)
+    for fine, coarse in ALIKE.items():
+        made[:, BANDS["l8"].index(coarse)] = drawn[:, BANDS["s2"].index(fine)]
+    return made
+
+
 def baselines() -> list[Method]:
     """Those without weights."""
     both = ("s2", "l8")
@@ -105,6 +122,14 @@ def baselines() -> list[Method]:
             "each sensor by itself: linear in time, bicubic in space (on its own date: bicubic)",
             of_baseline(naive_interpolation.predict),
             ("gap_filling", "fusion", "band_sharpening", "thermal_sharpening"),
+        ),
+        Method(
+            "other_sensor",
+            "the other sensor, linear in time, bicubic in space, in the bands that have a like",
+            other_sensor,
+            ("gap_filling",),
+            needs=(),
+            stands_in=True,
         ),
         Method(
             "naive" + COMPENSATED,

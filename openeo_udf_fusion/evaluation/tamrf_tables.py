@@ -1,6 +1,6 @@
 """The tables of TAMRF's evaluation, for the README and the report alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from openeo_udf_fusion.evaluation import markdown as md
@@ -115,7 +115,7 @@ def reflectance(result: Json) -> Table:
     lines = []
     for key, rows in found.items():
         mean = means(rows, "rmse")
-        best = min((value for value in mean.values() if value is not None), default=None)
+        best = best_of(mean)
         count = len({r["band"] for r in rows if set(mean) <= methods_of(rows, r["band"])})
         texts = [emphasised(mean.get(m), best, md.thousandfold(mean.get(m))) for m in methods]
         lines.append([label(key), str(max(r["dates"] for r in rows)), str(count), *texts])
@@ -142,7 +142,7 @@ def temperature(result: Json) -> Table:
     methods = [m for m in result["methods"] if any(m in each for each in found.values())]
     lines = []
     for key, scores in found.items():
-        best = min(scores.values(), default=None)
+        best = best_of(scores)
         texts = [emphasised(scores.get(m), best, f"{scores[m]:.2f}" if m in scores else "–") for m in methods]
         lines.append([label(key), *texts])
     return Table(
@@ -303,6 +303,12 @@ def every_row(result: Json, task: str) -> Table:
     ]
     head = ["strategy", "sensor", "band", "method", "RMSE", "FR", "gain", "BRISQUE", "cells", "dates"]
     return Table(f"{task.replace('_', ' ')}: RMSE x 1000 (LST: K), FR and gain in dB", head, lines)
+
+
+def best_of(scores: Mapping[str, float | None]) -> float | None:
+    """The lowest of several; none where there is nothing to compare."""
+    known = [value for value in scores.values() if value is not None]
+    return min(known) if len(known) > 1 else None
 
 
 def emphasised(value: float | None, best: float | None, text: str) -> str:

@@ -80,7 +80,8 @@ def methods(rows):
     [
         ("gap_filling", "GAPS", "s2", ["naive", "tamrf"]),
         ("gap_filling", "GAPS", "l8", ["naive", "tamrf"]),
-        ("gap_filling", "NOHR", "s2", ["tamrf"]),
+        ("gap_filling", "NOHR", "s2", ["other_sensor", "tamrf"]),
+        ("gap_filling", "NOLR", "l8", ["other_sensor", "tamrf"]),
         ("fusion", "CONJLR2HR", "s2", ["landsat", "tamrf"]),
         ("fusion", "HRNOCONJ2HR", "s2", ["naive", "tamrf"]),
         ("fusion", "LRuHRNOCONJ2HR", "s2", ["naive", "landsat", "stair", "sen2like", "tamrf"]),
@@ -200,6 +201,25 @@ def test_stair_takes_images_a_day_apart_for_pairs(data):
     asked = np.array([together + 8], np.int32)
     found = tamrf_methods.stair_with_neighbours(Site("moved", moved, site.clear), asked, "s2")
     assert np.isfinite(found[:, BANDS["s2"].index("B04")]).all()
+
+
+@pytest.mark.parametrize(("sensor", "absent"), [("s2", "B08"), ("l8", "LST")])
+def test_the_other_sensor_stands_in_band_by_band(data, sensor, absent):
+    """The made-up ground is alike in all bands, and the day is one of both sensors."""
+    site = data.site
+    (day,) = sorted({*site.days("s2")} & {*site.days("l8")})[:1]
+    asked = np.array([day], np.int32)
+    found = tamrf_methods.other_sensor(site, asked, sensor)
+    assert found.shape == (1, len(BANDS[sensor]), *site.shape)
+    own = site.observed["s2"].values[site.days("s2") == day]
+    band = {"s2": "B04", "l8": "B4"}[sensor]
+    np.testing.assert_allclose(found[:, BANDS[sensor].index(band)], own[:, 2], atol=0.06)
+    assert np.isnan(found[:, BANDS[sensor].index(absent)]).all()
+
+
+def test_the_only_method_is_not_the_best():
+    assert tamrf_tables.best_of({"tamrf": 0.1, "naive": None}) is None
+    assert tamrf_tables.best_of({"tamrf": 0.1, "naive": 0.2}) == 0.1
 
 
 def test_compensation_leaves_other_bands_alone(data, fuser):
