@@ -3,7 +3,7 @@
 from openeo.api.process import Parameter
 from openeo.internal.graph_building import PGNode
 
-from openeo_udf_fusion.jsontypes import JsonValue
+from openeo_udf_fusion.jsontypes import Json, JsonValue
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 from openeo_udf_fusion.processes.landsat_cells import CELL_PX
@@ -17,6 +17,8 @@ TILE_PX = 96
 CELL_M = 30
 LST = "l8_lst"
 """Landsat's surface temperature among the sources: it has a scale of its own, or a collection."""
+PLATFORMS = ("landsat-8", "landsat-9")
+"""As catalogues of `landsat-c2-l2` write them; other Landsats give the same numbers to other bands."""
 _NAMED_DATES = {
     "type": "string",
     "description": '"twice_monthly", "acquisition", or an ISO 8601 period such as "P8D" or "P1M".',
@@ -103,6 +105,12 @@ def source_parameters(deployment: Deployment) -> list[Parameter]:
         ),
         *_stored(LST, "Landsat's surface temperature", "Kelvin", thermal),
         names(f"{LST}_bands", f"{called} name of l8_LST.", thermal.bands.values(), all_of_them=True),
+        names(
+            "l8_platforms",
+            "What Landsat is loaded, as the catalogue's `platform` writes it. Bands of Landsat 4 to 7 have "
+            "the same names and other wavelengths.",
+            PLATFORMS,
+        ),
     ]
 
 
@@ -132,17 +140,25 @@ def both_sensors(deployment: Deployment) -> PGNode:
     def on_cells(data: PGNode, method: str) -> PGNode:
         return graph.on_grid_of(graph.on_grid_of(data, cells, method), optical, "near")
 
-    reflectance = _scaled("l8", graph.load(given("l8_bands"), given("l8_collection"), given("l8_labels")))
-    thermal = load(LST, deployment.sources[LST])
+    chosen = {"platform": _one_of("l8_platforms")}
+    stored = graph.load(given("l8_bands"), given("l8_collection"), given("l8_labels"), chosen)
+    reflectance = _scaled("l8", stored)
+    thermal = load(LST, deployment.sources[LST], chosen)
     return graph.merged(
         optical,
         graph.on_grid_of(load_flags("s2", list(deployment.sources["s2"].flags)), optical, "near"),
         on_cells(reflectance, "bilinear"),
         on_cells(thermal, "bilinear"),
-        on_cells(load_flags("l8", given("l8_flag_labels")), "near"),
+        on_cells(load_flags("l8", given("l8_flag_labels"), chosen), "near"),
     )
 
 
 def _scaled(name: str, stored: PGNode) -> PGNode:
     scale: JsonValue = given(f"{name}_scale")
     return graph.scaled(stored, scale, given(f"{name}_offset"))
+
+
+def _one_of(parameter: str) -> Json:
+    """Build a filter by a property that backends take: `eq`, `lte`, `gte` and `array_contains`, no more."""
+    condition = PGNode("array_contains", data=given(parameter), value=given("value"))
+    return {"process_graph": condition.flat_graph()}

@@ -36,6 +36,6 @@ def load(sensor: str, source: Source, properties: Json | None = None) -> PGNode:
     return graph.scaled(stored, given(f"{sensor}_scale"), given(f"{sensor}_offset"))
 
 
-def load_flags(sensor: str, labels: JsonValue) -> PGNode:
+def load_flags(sensor: str, labels: JsonValue, properties: Json | None = None) -> PGNode:
     """Load a sensor's flags by its parameters."""
-    return graph.load(given(f"{sensor}_flags"), given(f"{sensor}_collection"), labels)
+    return graph.load(given(f"{sensor}_flags"), given(f"{sensor}_collection"), labels, properties)

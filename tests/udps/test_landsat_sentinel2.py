@@ -5,7 +5,7 @@ import pytest
 from openeo_udf_fusion import udps
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.processes.landsat_sentinel2 import MODEL, MOST_DATES
-from openeo_udf_fusion.processes.sharpen_landsat_thermal import COMPENSATION_PX
+from openeo_udf_fusion.processes import sharpen_landsat_thermal, sharpen_sentinel2
 from openeo_udf_fusion.sensors import canonical_label
 
 NAMES = ("fuse_landsat_sentinel2", "sharpen_sentinel2", "sharpen_landsat_thermal")
@@ -36,7 +36,8 @@ def test_tiles_are_whole_cells_and_overlap_as_far_as_the_network_looks(definitio
     (overlap,) = {entry["value"] for entry in tiles["overlap"]}
     assert size % 3 == overlap % 3 == 0
     needed = cards.read(MODEL).receptive_field_px
-    needed += COMPENSATION_PX if name == "sharpen_landsat_thermal" else 0
+    compensating = {module.NAME: module for module in (sharpen_landsat_thermal, sharpen_sentinel2)}
+    needed += compensating[name].COMPENSATION_PX if name in compensating else 0
     assert needed <= overlap < needed + 3
     assert overlap <= size  # a larger one shifts results on production backends
 
@@ -69,6 +70,21 @@ def test_landsat_lands_on_cells_that_begin_at_sentinel2s_corner(area):
     assert {each["method"] for each in others} == {"near"}
     assert {each["target"]["from_node"] for each in others} == {optical}
     assert {each["data"]["from_node"] for each in others} > set(on_cells)
+
+
+def test_only_landsats_whose_bands_are_meant_are_loaded(area):
+    """The catalogue's collection begins with Landsat 4; SR_B2 of Landsat 7 is green, of Landsat 8 blue."""
+    assert defaults(area)["l8_platforms"] == ["landsat-8", "landsat-9"]
+    for load in calls(area, "load_collection"):
+        if not load["id"]["from_parameter"].startswith("l8"):
+            assert "properties" not in load
+            continue
+        (condition,) = load["properties"]["platform"]["process_graph"].values()
+        assert condition["process_id"] == "array_contains"
+        assert condition["arguments"] == {
+            "data": {"from_parameter": "l8_platforms"},
+            "value": {"from_parameter": "value"},
+        }
 
 
 def test_flags_are_never_interpolated_nor_scaled(area):
