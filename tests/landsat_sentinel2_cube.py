@@ -19,8 +19,9 @@ SUPPORT_DAYS = 60
 SMALL = Config(
     features=6, growth=3, dense_blocks=1, time_code=8, sensor_code=2, layers=1, heads=2, mlp=8,
     clear_only=True, anchored=True, compared=True, carried=True,
+    detailed=True,
 )  # fmt: skip
-PLAIN = {"clear_only": False, "anchored": False, "compared": False, "carried": False}
+PLAIN = {"clear_only": False, "anchored": False, "compared": False, "carried": False, "detailed": False}
 MODELS = {"tamrf": SMALL, "raw": replace(SMALL, **PLAIN)}
 """Networks by name: one that wants clouds masked, and one that reads them, as the published one."""
 LANDSAT, SENTINEL2 = SMALL.lr, SMALL.hr

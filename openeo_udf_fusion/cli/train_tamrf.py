@@ -56,6 +56,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="state_dict of torchvision's VGG16 or AlexNet, by which tamrf's loss of detail judges; "
         "without it that loss is off",
     )
+    parser.add_argument(
+        "--sharpening-of",
+        type=Path,
+        metavar="DIR",
+        help="train nothing but the detail of Sentinel-2's bands of 20 m, of the network in this folder",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--json", action="store_true", help="print one JSON object: the card's path")
 
@@ -66,8 +72,11 @@ def train_tamrf(args: argparse.Namespace) -> int:
 
     from openeo_udf_fusion.training.tamrf_ls2s2 import read_sites
 
-    if args.network != "tamrf" and (args.perceptual or args.size != "small"):
-        raise InvalidParameter(f"--size and --perceptual are of tamrf, not of {args.network}; leave them out")
+    own = args.perceptual or args.sharpening_of or args.size != "small"
+    if args.network != "tamrf" and own:
+        raise InvalidParameter(
+            f"--size, --perceptual and --sharpening-of are of tamrf, not of {args.network}; leave them out"
+        )
     torch.set_num_threads(args.threads)
     sites = read_sites(args.data)
     out = args.out or Path("runs") / args.network
@@ -84,6 +93,8 @@ def _tamrf(args: argparse.Namespace, sites: "Sites", out: Path) -> Path:
     from openeo_udf_fusion.training.tamrf_start import schedule_of
 
     schedule = schedule_of(args.size, args.steps, args.learning_rate, args.seed)
+    if args.sharpening_of is not None:
+        return tamrf_campaign.train_sharpening(args.sharpening_of, sites, out, schedule, resume=args.resume)
     distance = None if args.perceptual is None else tamrf_perceptual.load(args.perceptual)
     if distance is None:
         print("the loss of detail is off: no --perceptual FILE was given", file=sys.stderr)

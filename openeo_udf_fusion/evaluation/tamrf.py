@@ -50,7 +50,9 @@ NOTES = (
     "filling and fusion to the held-out image. An image's mean is taken off before the transform.",
     "For BRISQUE each band is stretched between the 1st and 99th percentile of its clear observed values, "
     "alike for all methods; 48 x 51 px are few for it.",
-    "Wald's protocol for TAMRF: Sentinel-2 alone, at a pixel size for which it was not trained.",
+    "Wald's protocol shows Sentinel-2 alone, at the pixel size at which TAMRF's detail and DSen2 learned on "
+    "other dates of the same ground; at the pixel size of their use nobody knows the truth.",
+    "TAMRF with residuals put back is what the processes that sharpen return.",
 )
 
 

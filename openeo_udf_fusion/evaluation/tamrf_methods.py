@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines import dms, naive_interpolation, sen2like, stair
 from openeo_udf_fusion.baselines.image_pairs import ALIKE, BANDS, alike_of_landsat, dated_images, finer
+from openeo_udf_fusion.evaluation.tamrf_scores import COARSE
 from openeo_udf_fusion.evaluation.tamrf_trials import NEAR_DAYS, SENSORS
-from openeo_udf_fusion.models import thermal_residual
+from openeo_udf_fusion.models import reflectance_residual, thermal_residual
 from openeo_udf_fusion.models.fuser import Fuser
 from openeo_udf_fusion.models.series import Observations, Prediction
 from openeo_udf_fusion.training.tamrf_losses import LST
@@ -82,10 +83,13 @@ def stair_with_neighbours(site: Site, days: Days, sensor: str) -> Values:
 
 
 def compensated(drawn: Values, site: Site, days: Days, sensor: str) -> Values:
-    """Landsat's bands with the residual of their surface temperature put back."""
+    """A sensor's bands with the residuals of surface temperature, or of bands of 20 m, put back."""
     made = drawn.copy()
     images, own = dated_images(clear_only(site), sensor)
-    made[:, LST] = thermal_residual.compensate(made[:, LST], stair.on_days(images, own, days)[:, LST])
+    observed = stair.on_days(images, own, days)
+    for band in COARSE if sensor == "s2" else (LST,):
+        compensate = reflectance_residual.compensate if sensor == "s2" else thermal_residual.compensate
+        made[:, band] = compensate(made[:, band], observed[:, band])
     return made
 
 
@@ -170,7 +174,7 @@ class Fusion:
         return self.last[2][sensor]
 
     def draw_compensated(self, site: Site, days: Days, sensor: str) -> Values:
-        """Landsat's, with the residual of its surface temperature put back."""
+        """As the processes that sharpen give it: with residuals put back."""
         return compensated(self.draw(site, days, sensor), site, days, sensor)
 
 
@@ -186,8 +190,7 @@ def fusions(fusers: Mapping[str, Fuser], first_day: int) -> list[Method]:
                 f"{name}{COMPENSATED}",
                 f"TAMRF, {name}, residuals put back",
                 fusion.draw_compensated,
-                ("thermal_sharpening",),
-                ("l8",),
+                ("band_sharpening", "thermal_sharpening"),
             )
         )
     return made

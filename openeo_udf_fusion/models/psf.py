@@ -43,6 +43,19 @@ def blurred(images: Tensor, mtf: Sequence[float], ratio: Sequence[int]) -> Tenso
     return F.conv2d(padded, kernels, groups=images.shape[1])
 
 
+def blurred_known(images: Tensor, mtf: float, ratio: int) -> Tensor:
+    """Images (n, b, y, x) of any size as one instrument sees all bands; NaN has no weight, and stays.
+
+    Nothing is known beyond their borders.
+    """
+    known = torch.isfinite(images)
+    both = [F.pad(part, (ratio,) * 4) for part in (images.nan_to_num(0.0), known.to(images))]
+    inner = (..., slice(ratio, -ratio), slice(ratio, -ratio))
+    count = images.shape[1]
+    total, share = (blurred(part, [mtf] * count, [ratio] * count)[inner] for part in both)
+    return torch.where(known, total / share, torch.nan)
+
+
 def kernel(mtf: float, ratio: int, radius: int) -> Tensor:
     """The weights (2 radius + 1, 2 radius + 1) of one band, of sum 1."""
     away = torch.arange(-radius, radius + 1, dtype=torch.float64)

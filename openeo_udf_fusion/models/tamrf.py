@@ -123,6 +123,7 @@ def predict(
                     whole[:, :, strip] += values
                 else:
                     whole[:, :, strip] = values
+        sharpen(model, out[1], useful.get("hr"), query_days)
         if seen is not None:
             for whole in out:
                 whole[:, :, ~seen.any(-1).cpu()] = torch.nan
@@ -216,6 +217,18 @@ def decode(model: Tamrf, window: Tensor, wanted: slice) -> list[Tensor]:
 
     side_by_side(decode_one, range(len(window)), pool_of_callers_threads())
     return [torch.cat(parts) for parts in zip(*days, strict=True)]
+
+
+def sharpen(model: Tamrf, made: Tensor, series: Series | None, query_days: Tensor) -> None:
+    """Give, in place, detail to the days of `hr` (q, b, y, x) that were seen; nothing unless `detailed`."""
+    if series is None or model.detail is None:
+        return
+
+    def sharpen_one(query: int) -> None:
+        with torch.inference_mode():
+            made[query] = model.with_detail(made[query], series, query_days[query])
+
+    side_by_side(sharpen_one, range(len(query_days)), pool_of_callers_threads())
 
 
 # --- weights

@@ -15,7 +15,7 @@ Axes: n images, t input dates, q queried days, b bands, y and x pixels, p pixels
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -43,6 +43,9 @@ PACE = 20
 """How much faster than other weights the exponents of a kernel in time learn."""
 ALIKE = (("B2", "B02"), ("B3", "B03"), ("B4", "B04"), ("B5", "B8A"), ("B6", "B11"), ("B7", "B12"))
 """Bands of `lr` and of `hr` that see nearly the same."""
+COARSE = ("B05", "B06", "B07", "B8A", "B11", "B12")
+"""Bands of `hr` that are measured at 20 m."""
+DETAIL_BLOCKS, DETAIL_GROWTH = 2, 16
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,9 @@ class Config:
     carried
         What one sensor's images differ from the other's interpolation is also added to that interpolation,
         the less the farther a queried day is; how much and how far is learned (`Carry`). Only where anchored.
+    detailed
+        Where a band of 20 m was seen on the queried day itself, the answer is what was seen and the detail
+        that the 10 m bands of that image add to it (`Detail`). Only where anchored.
     """
 
     lr: tuple[str, ...] = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "LST")
@@ -90,11 +96,13 @@ class Config:
     anchored: bool = False
     compared: bool = False
     carried: bool = False
+    detailed: bool = False
 
     def __post_init__(self) -> None:
-        """What is carried is added to an interpolation: without one nothing would be."""
-        if self.carried and not self.anchored:
-            raise InvalidParameter("a network that is `carried` must be `anchored` too; this one is not")
+        """What is carried or detailed is added to an interpolation: without one nothing would be."""
+        for name in ("carried", "detailed"):
+            if getattr(self, name) and not self.anchored:
+                raise InvalidParameter(f"a network that is `{name}` must be `anchored` too; this one is not")
 
     @property
     def width(self) -> int:
@@ -110,6 +118,11 @@ class Config:
     def bands(self, sensor: SensorId) -> tuple[str, ...]:
         """Band names of a sensor."""
         return self.lr if sensor == "lr" else self.hr
+
+    @property
+    def coarse(self) -> list[int]:
+        """Places of the bands of 20 m among those of `hr`."""
+        return [place for place, band in enumerate(self.hr) if band in COARSE]
 
     def scale(self, sensor: SensorId) -> int:
         """How many pixels of the result lie along one of the sensor."""
@@ -306,6 +319,24 @@ class Carry(nn.Module):
         return carried
 
 
+# --- from 10 m bands to those of 20 m
+
+
+class Detail(nn.Module):
+    """What a single image of `hr` shows at 10 m that its interpolated bands of 20 m lack."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        shape = replace(config, dense_blocks=DETAIL_BLOCKS, growth=DETAIL_GROWTH)
+        self.encoder = Encoder(len(config.hr), 1, shape)
+        self.last = conv(config.features, len(config.coarse))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Standardised images (n, b, y, x), 0 where unknown -> what bands of 20 m lack (n, coarse, y, x)."""
+        found: Tensor = self.last(F.leaky_relu(self.encoder(images), SLOPE, inplace=True))
+        return found
+
+
 # --- the whole
 
 
@@ -372,6 +403,7 @@ class Tamrf(nn.Module):
         )
         alike = len(config.alike("lr"))
         self.carry = nn.ModuleDict({sensor: Carry(alike) for sensor in SENSORS} if config.carried else {})
+        self.detail = Detail(config) if config.detailed else None
 
     @property
     def device(self) -> torch.device:
@@ -420,9 +452,29 @@ class Tamrf(nn.Module):
         if self.config.anchored:
             anchors = self.anchors(given, query_days)
             both = {sensor: both[sensor] + anchors[sensor] for sensor in SENSORS}
+        if "hr" in useful:
+            both["hr"] = torch.stack(
+                [
+                    self.with_detail(image, useful["hr"], day)
+                    for image, day in zip(both["hr"], query_days, strict=True)
+                ]
+            )
         if seen is not None:
             both = {sensor: values.where(seen.any(-1), torch.nan) for sensor, values in both.items()}
         return both["lr"], both["hr"]
+
+    def with_detail(self, image: Tensor, series: Series, day: Tensor) -> Tensor:
+        """Bands of `hr` on a queried day (b, y, x); where its bands of 20 m were seen, those with detail."""
+        same = torch.nonzero(series.days.to(day.device) == day)
+        if self.detail is None or not len(same):
+            return image
+        own, places = series.on(int(same[0])), self.config.coarse
+        std = self.get_buffer("hr_std")[places][:, None, None]
+        sharp = own.images[0, places].to(std) + std * self.detail(self.read(own, "hr"))[0]
+        known = True if own.valid is None else own.valid[0, places].to(image.device)
+        out = image.clone()
+        out[places] = torch.where(torch.as_tensor(known, device=image.device), sharp.to(image), image[places])
+        return out
 
     def standardised(self, images: Tensor, sensor: SensorId) -> Tensor:
         """DN/1e4 (n, b, y, x) -> what an encoder reads."""

@@ -37,17 +37,10 @@ def compensate(prediction: NDArray[np.float32], observed: NDArray[np.float32]) -
         over from up to two cells away.
     """
     made = torch.from_numpy(prediction)[:, None]
-    coarse = _seen(made)[..., 1::CELL_PX, 1::CELL_PX]  # cubic interpolation to a third meets middle pixels
+    coarse = psf.blurred_known(made, MTF, SAMPLE_PX)[
+        ..., 1::CELL_PX, 1::CELL_PX
+    ]  # cubic interpolation to a third meets middle pixels
     missed = torch.nan_to_num(torch.from_numpy(observed)[:, None] - coarse, nan=0.0)
     finer = F.interpolate(missed, scale_factor=CELL_PX, mode="bicubic", align_corners=False)
     result: NDArray[np.float32] = (made + finer)[:, 0].numpy()
     return result
-
-
-def _seen(images: torch.Tensor) -> torch.Tensor:
-    """Images (n, 1, y, x) through the point spread function; what is missing has no weight."""
-    known = torch.isfinite(images)
-    both = [F.pad(part, (SAMPLE_PX,) * 4) for part in (images.nan_to_num(0.0), known.to(images))]
-    inner = (..., slice(SAMPLE_PX, -SAMPLE_PX), slice(SAMPLE_PX, -SAMPLE_PX))
-    total, share = (psf.blurred(part, [MTF], [SAMPLE_PX])[inner] for part in both)
-    return torch.where(known, total / share, torch.nan)

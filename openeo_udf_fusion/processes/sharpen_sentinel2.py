@@ -17,6 +17,8 @@ from openeo_udf_fusion.processes.layers import check_overlap
 
 NAME = "sharpen_sentinel2"
 SENSOR = OPTICAL
+COMPENSATION_PX = 4
+"""So far does the compensation look, beyond the network: `models.reflectance_residual`, which needs torch."""
 
 
 def sharpen_sentinel2(
@@ -29,6 +31,9 @@ def sharpen_sentinel2(
     landsat_cell_offset_px: Sequence[int] = (0, 0),
 ) -> xr.DataArray:
     """Sharpen the bands of 20 m of Sentinel-2 to 10 m, by its bands of 10 m and its other dates.
+
+    What the network makes of a band of 20 m that was seen clear is compensated on the day: what it lacks at
+    20 m of what was measured is put back.
 
     Parameters
     ----------
@@ -56,8 +61,8 @@ def sharpen_sentinel2(
     DataArray
         float32 (t, bands, y, x): `B02`..`B12` and `provenance` as `fuse_landsat_sentinel2` has it. Of the
         bands of 10 m (`B02`, `B03`, `B04`, `B08`) what was seen clear on the day survives unchanged; the
-        bands of 20 m are the network's everywhere. Under clouds all bands are its estimate from other dates:
-        mask by `provenance` 0 to have what was seen alone.
+        bands of 20 m are the network's, compensated where they were seen clear. Under clouds all bands are
+        its estimate from other dates: mask by `provenance` 0 to have what was seen alone.
 
     Raises
     ------
@@ -108,7 +113,10 @@ def _gsd_m(band: str) -> float | None:
 
 
 def _keep_observed(values: Values, scene: Scene, request: shared.Request) -> None:
-    """Put what was seen clear in the bands of 10 m back in place."""
+    """Put what was seen clear back: bands of 10 m as they were, into those of 20 m what they lack of it."""
+    # It needs torch, which publishing a process does not.
+    from openeo_udf_fusion.models.reflectance_residual import compensate
+
     images = scene.images.get(SENSOR)
     if images is None:
         return
@@ -117,3 +125,7 @@ def _keep_observed(values: Values, scene: Scene, request: shared.Request) -> Non
     for place, band in enumerate(request.card.bands[SENSOR]):
         if _gsd_m(band) != COARSE_GSD_M:
             np.copyto(values[:, place], found[:, place], where=there[:, place])
+            continue
+        for day in np.flatnonzero(there[:, place].any((1, 2))):
+            measured = np.where(there[day, place], found[day, place], np.float32(np.nan))[None]
+            values[day, place] = compensate(values[day : day + 1, place], measured)[0]

@@ -1,15 +1,24 @@
 """TAMRF from sites to files: train, measure on what was held out, write weights and card."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from openeo_udf_fusion.baselines.image_pairs import BANDS
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models import tamrf
 from openeo_udf_fusion.models.fuser import Fuser
 from openeo_udf_fusion.models.tamrf_network import Tamrf
-from openeo_udf_fusion.training import model_card, tamrf_card, tamrf_start, tamrf_validation
+from openeo_udf_fusion.training import (
+    model_card,
+    tamrf_card,
+    tamrf_detail,
+    tamrf_start,
+    tamrf_validation,
+)
 from openeo_udf_fusion.training.tamrf import SUPPORT_DAYS, Progress, train
 from openeo_udf_fusion.training.tamrf_patches import Source
 from openeo_udf_fusion.training.tamrf_perceptual import PerceptualDistance
@@ -53,7 +62,41 @@ def train_network(
     """
     model, record = train(sites, out, schedule, distance, resume=resume, told=told)
     training = describe(sites, schedule, distance is not None) | record
-    tamrf_card.write(model, training, held_out_skill(model, sites), out, support_days=SUPPORT_DAYS)
+    if not schedule.sharpening_steps:
+        return written(model, training, sites, out)
+    return sharpened(model, training, sites, out, schedule, resume=resume)
+
+
+def train_sharpening(
+    start: Path, sites: Sequence[Source], out: Path, schedule: Schedule, *, resume: bool = False
+) -> Path:
+    """Give a network that was trained before, of the card in a folder, a new detail; returns the card's path.
+
+    Raises
+    ------
+    InvalidParameter, InvalidWeights, CorruptWeights
+        The schedule has no such steps, or the folder holds no such network.
+    """
+    model = tamrf.load(start / f"{tamrf_card.NAME}.safetensors")
+    card: Json = json.loads((start / f"{tamrf_card.NAME}.json").read_text(encoding="utf-8"))
+    return sharpened(model, card["properties"]["fusion:training"], sites, out, schedule, resume=resume)
+
+
+def sharpened(
+    model: Tamrf, training: Json, sites: Sequence[Source], out: Path, schedule: Schedule, *, resume: bool
+) -> Path:
+    """Write a network that has learned the detail of Sentinel-2's bands of 20 m as well."""
+    own = replace(tamrf_detail.SCHEDULE, steps=schedule.sharpening_steps, seed=schedule.seed)
+    model, record = tamrf_detail.learn(model, sites, out, own, resume=resume)
+    return written(model, training | {"sharpening": record}, sites, out)
+
+
+def written(model: Tamrf, training: Json, sites: Sequence[Source], out: Path) -> Path:
+    """Write weights and card of a trained network; returns the card's path."""
+    skill = held_out_skill(model, sites)
+    if model.config.detailed:
+        skill |= tamrf_detail.skill(model, [site for site in sites if isinstance(site, Site)])
+    tamrf_card.write(model, training, skill, out, support_days=SUPPORT_DAYS)
     return model_card.change(tamrf_card.NAME, out, {"fusion:untrained": untrained(sites)})
 
 

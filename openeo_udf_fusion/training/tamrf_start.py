@@ -46,6 +46,8 @@ class Schedule:
         Of the loss of detail, times the share of Sentinel-2's dates.
     margin_px
         At 10 m, beside a square's border where nothing is compared.
+    sharpening_steps
+        Of learning the detail of Sentinel-2's bands of 20 m, after all else (`tamrf_detail`); 0: none.
     """
 
     size: Size = "small"
@@ -61,6 +63,7 @@ class Schedule:
     margin_px: int = 3
     validate_every: int = 100
     seed: int = 2018
+    sharpening_steps: int = 2000
 
 
 CONFIGS: Mapping[Size, Config] = {
@@ -93,6 +96,7 @@ SCHEDULES: Mapping[Size, Schedule] = {
         cloud_weight=1.0,
         margin_px=27,
         validate_every=2000,
+        sharpening_steps=0,
     ),
     "small": Schedule(),
 }

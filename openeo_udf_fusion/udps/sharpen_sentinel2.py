@@ -1,7 +1,7 @@
 """The user-defined processes `sharpen_sentinel2` (area of interest) and `sharpen_sentinel2_cube`."""
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.processes.sharpen_sentinel2 import sharpen_sentinel2
+from openeo_udf_fusion.processes.sharpen_sentinel2 import COMPENSATION_PX, sharpen_sentinel2
 from openeo_udf_fusion.udps import landsat_sentinel2 as shared
 from openeo_udf_fusion.udps.definition import Definition
 from openeo_udf_fusion.udps.deployments import PUBLISHED, Deployment
@@ -23,10 +23,11 @@ SHARPEN = Definition(
 
 def build_cube(deployment: Deployment = PUBLISHED) -> Json:
     """Build `sharpen_sentinel2_cube`, which works on a cube that the caller loaded."""
-    return SHARPEN.of_cube(deployment, shared.overlap_px(), shared.TILE_PX)
+    return SHARPEN.of_cube(deployment, shared.overlap_px(COMPENSATION_PX), shared.TILE_PX)
 
 
 def build(deployment: Deployment = PUBLISHED) -> Json:
     """Build `sharpen_sentinel2`, which loads both collections for an area and a period."""
     sources, data = shared.source_parameters(deployment), shared.both_sensors(deployment)
-    return SHARPEN.of_area(data, deployment, shared.overlap_px(), shared.TILE_PX, after=sources)
+    overlap_px = shared.overlap_px(COMPENSATION_PX)
+    return SHARPEN.of_area(data, deployment, overlap_px, shared.TILE_PX, after=sources)

@@ -250,7 +250,7 @@ def either(request, small):
     return (
         small
         if request.param == "plain"
-        else anchored(**dict.fromkeys(("compared", "carried"), request.param == "carried"))
+        else anchored(**dict.fromkeys(("compared", "carried", "detailed"), request.param == "carried"))
     )
 
 
@@ -432,9 +432,34 @@ def test_what_landsat_differs_is_carried_to_sentinel2_and_held_by_its_own_dates(
     np.testing.assert_allclose(tamrf.predict(model, **alone)[1], 0.2, atol=1e-6)
 
 
-def test_nothing_is_carried_without_an_interpolation():
-    with pytest.raises(InvalidParameter, match="must be `anchored` too"):
-        replace(SMALL, carried=True)
+@pytest.mark.parametrize("name", ["carried", "detailed"])
+def test_nothing_is_carried_or_detailed_without_an_interpolation(name):
+    with pytest.raises(InvalidParameter, match=f"`{name}` must be `anchored` too"):
+        replace(SMALL, **{name: True})
+
+
+def test_bands_of_20_m_that_were_seen_have_the_detail_of_their_own_image():
+    bare, detailed = (anchored(compared=True, carried=True, detailed=choice) for choice in (False, True))
+    detailed.load_state_dict(detailed.state_dict() | bare.state_dict())
+    series = given()
+    valid = torch.rand(series["hr"].shape) > 0.3
+    series |= {"hr_valid": valid, "query_days": series["hr_days"][[1]]}
+    series["query_days"] = torch.cat([series["query_days"], series["hr_days"].max()[None] + 7])
+    one, two = (tamrf.predict(model, **series) for model in (bare, detailed))
+    assert torch.equal(one[0], two[0])
+    assert torch.equal(one[1][1], two[1][1])
+    changed, coarse = one[1][0] != two[1][0], detailed.config.coarse
+    seen = torch.zeros_like(changed)
+    seen[coarse] = valid[1, coarse]
+    assert torch.equal(changed, seen)
+    lonely = {name: series[name][1:2] for name in ("hr", "hr_days", "hr_valid")}
+    alone = tamrf.predict(detailed, **lonely, query_days=series["query_days"])[1]
+    assert far(alone[0][seen], two[1][0][seen]) < 1e-6
+    with torch.no_grad():
+        detailed.detail.last.weight.zero_()
+        detailed.detail.last.bias.zero_()
+    plain = tamrf.predict(detailed, **series)[1][0]
+    assert far(plain[seen], series["hr"][1][seen]) < 1e-6
 
 
 def test_detail_of_sentinel2_is_carried_to_landsat():

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from openeo_udf_fusion.errors import InvalidParameter, MissingBands, NoDataAvailable
+from openeo_udf_fusion.models import psf
+from openeo_udf_fusion.models.reflectance_residual import MTF, REACH_PX, SAMPLE_PX
 from openeo_udf_fusion.processes.fuse_landsat_sentinel2 import fuse_landsat_sentinel2
-from openeo_udf_fusion.processes.sharpen_sentinel2 import output_bands, sharpen_sentinel2
+from openeo_udf_fusion.processes.image_series import images_of, labelled
+from openeo_udf_fusion.processes.sharpen_sentinel2 import COMPENSATION_PX, output_bands, sharpen_sentinel2
 
 from ..landsat_sentinel2_cube import CLEAR_SCL, COARSE, PERIOD, SENTINEL2, cube_of
 
@@ -48,10 +52,46 @@ def test_what_was_seen_clear_at_10_m_survives_and_nothing_else(cube, alone):
         assert (found[clear] != stored[clear]).all()
 
 
-def test_the_bands_of_20_m_are_those_of_the_fusion(cube):
-    sharp = sharpen_sentinel2(cube, PERIOD, DAYS)
-    fused = fuse_landsat_sentinel2(cube, PERIOD, DAYS, sensors=["s2"])
-    xr.testing.assert_equal(sharp.sel(bands=list(COARSE)), fused.sel(bands=list(COARSE)))
+def test_where_not_seen_clear_the_bands_of_20_m_are_those_of_the_fusion(cube):
+    sharp = sharpen_sentinel2(cube, PERIOD)
+    days = [str(day)[:10] for day in sharp["t"].values]
+    fused = fuse_landsat_sentinel2(cube, PERIOD, days, sensors=["s2"])
+    same = (sharp == fused).sel(bands=list(COARSE)).values
+    unseen = (sharp.sel(bands="provenance") > 0).values
+    assert unseen.any()
+    assert not unseen.all()
+    np.testing.assert_array_equal(same.all(1), unseen)
+
+
+def test_seen_at_20_m_it_is_closer_to_what_was_measured(alone):
+    days = [str(day)[:10] for day in alone["t"].values]
+    cube = cube_of(36, 45, flags=False)
+    sharp = sharpen_sentinel2(cube, PERIOD, days).sel(bands=list(COARSE)).values
+    fused = fuse_landsat_sentinel2(cube, PERIOD, days, sensors=["s2"]).sel(bands=list(COARSE)).values
+    measured = images_of(labelled(cube), "s2", COARSE).values
+
+    def missed(images):
+        seen = psf.blurred_known(torch.from_numpy(images), MTF, SAMPLE_PX).numpy()
+        return np.sqrt(np.square(seen - measured).mean())
+
+    assert missed(sharp) < 0.7 * missed(fused)
+
+
+def test_a_tile_with_its_margin_is_the_whole():
+    cube = cube_of(24, 120)
+    choices = {"dates": DAYS, "landsat_cell_offset_px": [0, 0]}
+    whole = sharpen_sentinel2(cube, PERIOD, **choices)
+    overlap, size = 36, 12
+    padded = cube.pad(y=overlap, x=overlap)
+    for top, left in ((0, 48), (12, 108)):
+        tile = padded[..., top : top + size + 2 * overlap, left : left + size + 2 * overlap]
+        part = sharpen_sentinel2(tile, PERIOD, **choices)
+        part = part[..., overlap : overlap + size, overlap : overlap + size]
+        np.testing.assert_allclose(part, whole[..., top : top + size, left : left + size], atol=1e-5)
+
+
+def test_the_margin_of_tiles_covers_the_compensation():
+    assert COMPENSATION_PX >= REACH_PX
 
 
 def test_landsat_is_not_needed_but_helps(cube, alone):

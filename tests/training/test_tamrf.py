@@ -46,7 +46,7 @@ TINY = tamrf.Config(
     carried=True,
 )
 HABITS = Habits(size_px=12, most_s2=12, most_l8=6, queries=4)
-QUICK = Schedule(steps=4, warmup_steps=2, validate_every=2)
+QUICK = Schedule(steps=4, warmup_steps=2, validate_every=2, sharpening_steps=2)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -291,7 +291,23 @@ def test_a_training_writes_weights_with_a_card_that_says_how(tmp_path):
     content = json.loads(card.read_text())
     assert content["properties"]["mlm:hyperparameters"]["compared"]
     model = tamrf.load(card.with_suffix(".safetensors"))
-    assert model.config == TINY
+    assert model.config == replace(TINY, detailed=True)
+    assert read.training["sharpening"]["steps"] == 2
+    assert read.skill["sharpening_held_out"][0]["site"] == BELGIUM
+
+
+def test_sharpening_is_learned_last_and_leaves_all_else_as_it_is(tmp_path):
+    sites = [belgium(), made_up("other", 240, 12, seed=1)]
+    before, _ = training.train(sites, tmp_path / "bare", QUICK)
+    both = tamrf_campaign.train_network(sites, tmp_path / "both", QUICK)
+    again = tamrf_campaign.train_sharpening(both.parent, sites, tmp_path / "again", QUICK)
+    one, other = (tamrf.load(card.with_suffix(".safetensors")) for card in (both, again))
+    same(one, other)
+    kept = {name: value for name, value in one.state_dict().items() if not name.startswith("detail.")}
+    assert kept.keys() == before.state_dict().keys()
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(kept[name], value, rtol=0, atol=0)
+    assert cards.read("tamrf", again.parent).training == cards.read("tamrf", both.parent).training
 
 
 def test_without_held_out_dates_the_card_says_so(tmp_path, site):

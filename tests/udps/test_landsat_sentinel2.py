@@ -4,8 +4,8 @@ import pytest
 
 from openeo_udf_fusion import udps
 from openeo_udf_fusion.models import cards
-from openeo_udf_fusion.processes.landsat_sentinel2 import MODEL, MOST_DATES
 from openeo_udf_fusion.processes import sharpen_landsat_thermal, sharpen_sentinel2
+from openeo_udf_fusion.processes.landsat_sentinel2 import MODEL, MOST_DATES
 from openeo_udf_fusion.sensors import canonical_label
 
 NAMES = ("fuse_landsat_sentinel2", "sharpen_sentinel2", "sharpen_landsat_thermal")
