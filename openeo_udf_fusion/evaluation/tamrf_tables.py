@@ -213,8 +213,9 @@ def interval_text(row: Json) -> str:
 
 
 def worth_telling(row: Json) -> bool:
-    """Compensated reflectance is that of the plain network: told once."""
-    return row["band"] == LST or not row["method"].endswith(COMPENSATED)
+    """Reflectance of Landsat is that of the plain network, compensated or not: told once."""
+    sharpened = row["band"] == LST or row["sensor"] == "s2"
+    return sharpened or not row["method"].endswith(COMPENSATED)
 
 
 def verdict(row: Json) -> str:
