@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.evaluation.comparators import dsen2, stored, utilise
-from openeo_udf_fusion.evaluation.tamrf_methods import Method, of_baseline
+from openeo_udf_fusion.evaluation.tamrf_methods import COMPENSATED, Method, compensated, of_baseline
 from openeo_udf_fusion.models import cards
 from openeo_udf_fusion.training.tamrf_sites import Site
 
@@ -27,8 +27,13 @@ def trained(folder: Path = stored.FOLDER) -> list[Method]:
         # It sees each image by itself, so what is beside a cloud does not suffer from it.
         return dsen2.predict(site.observed, days, sensor, folder=folder).mean
 
+    def sharpen_and_compensate(site: Site, days: NDArray[np.int32], sensor: str) -> NDArray[np.float32]:
+        return compensated(sharpen(site, days, sensor), site, days, sensor)
+
+    with_residuals = f"{dsen2.NAME}{COMPENSATED}", f"{NAMES[dsen2.NAME]}, residuals put back"
     methods = [
         Method(dsen2.NAME, NAMES[dsen2.NAME], sharpen, ("band_sharpening",), ("s2",)),
+        Method(*with_residuals, sharpen_and_compensate, ("band_sharpening",), ("s2",)),
         Method(
             utilise.NAME,
             NAMES[utilise.NAME],
@@ -38,4 +43,4 @@ def trained(folder: Path = stored.FOLDER) -> list[Method]:
         ),
     ]
     there = {*cards.names(folder)}
-    return [method for method in methods if method.name in there]
+    return [method for method in methods if method.name.removesuffix(COMPENSATED) in there]

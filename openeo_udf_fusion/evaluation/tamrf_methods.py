@@ -94,7 +94,7 @@ def compensated(drawn: Values, site: Site, days: Days, sensor: str) -> Values:
 
 
 def naive_compensated(site: Site, days: Days, sensor: str) -> Values:
-    """Landsat bicubic, with the residual of its surface temperature put back."""
+    """A sensor's images bicubic, with residuals put back."""
     drawn = naive_interpolation.predict(clear_only(site), days, sensor).mean
     return compensated(drawn, site, days, sensor)
 
@@ -139,8 +139,7 @@ def baselines() -> list[Method]:
             "naive" + COMPENSATED,
             "bicubic, residuals put back",
             naive_compensated,
-            ("thermal_sharpening",),
-            ("l8",),
+            ("band_sharpening", "thermal_sharpening"),
         ),
         Method(
             "landsat",

@@ -85,8 +85,18 @@ def methods(rows):
         ("fusion", "CONJLR2HR", "s2", ["landsat", "tamrf"]),
         ("fusion", "HRNOCONJ2HR", "s2", ["naive", "tamrf"]),
         ("fusion", "LRuHRNOCONJ2HR", "s2", ["naive", "landsat", "stair", "sen2like", "tamrf"]),
-        ("band_sharpening", "ALL", "s2", ["naive", "dsen2", "tamrf"]),
-        ("band_sharpening", "WALD", "s2", ["naive", "dsen2", "tamrf"]),
+        (
+            "band_sharpening",
+            "ALL",
+            "s2",
+            ["naive", "naive_compensated", "dsen2", "tamrf", "tamrf_compensated"],
+        ),
+        (
+            "band_sharpening",
+            "WALD",
+            "s2",
+            ["naive", "naive_compensated", "dsen2", "tamrf", "tamrf_compensated"],
+        ),
         (
             "thermal_sharpening",
             "ALL",
@@ -231,6 +241,14 @@ def test_compensation_leaves_other_bands_alone(data, fuser):
 
 def test_a_folder_without_weights_has_no_trained_comparator(tmp_path):
     assert tamrf_comparators.trained(tmp_path) == []
+
+
+def test_whoever_sharpens_has_residuals_put_back_too():
+    """Else TAMRF with its residuals would be compared with rivals without theirs."""
+    tasks = {m.name: m.tasks for m in [*tamrf_methods.baselines(), *tamrf_comparators.trained()]}
+    for name in ("naive", "dsen2"):
+        assert "band_sharpening" in tasks[name]
+        assert "band_sharpening" in tasks[f"{name}_compensated"]
 
 
 def test_the_shipped_comparators_answer_in_the_shape_of_the_others(data):
