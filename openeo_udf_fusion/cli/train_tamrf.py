@@ -57,6 +57,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "without it that loss is off",
     )
     parser.add_argument(
+        "--sharpening-steps",
+        type=_positive,
+        help="of learning the detail of Sentinel-2's bands of 20 m, at the end; default: by size",
+    )
+    parser.add_argument(
         "--sharpening-of",
         type=Path,
         metavar="DIR",
@@ -92,7 +97,9 @@ def _tamrf(args: argparse.Namespace, sites: "Sites", out: Path) -> Path:
     from openeo_udf_fusion.training import tamrf_campaign, tamrf_perceptual
     from openeo_udf_fusion.training.tamrf_start import schedule_of
 
-    schedule = schedule_of(args.size, args.steps, args.learning_rate, args.seed)
+    schedule = schedule_of(args.size, args.steps, args.learning_rate, args.seed, args.sharpening_steps)
+    if schedule.sharpening_steps and args.size == "full":
+        raise InvalidParameter("the full network has no sharpening steps; leave --sharpening-steps out")
     if args.sharpening_of is not None:
         return tamrf_campaign.train_sharpening(args.sharpening_of, sites, out, schedule, resume=args.resume)
     distance = None if args.perceptual is None else tamrf_perceptual.load(args.perceptual)

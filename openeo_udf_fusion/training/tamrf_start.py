@@ -103,11 +103,18 @@ SCHEDULES: Mapping[Size, Schedule] = {
 """The full one as the published network was trained, as far as its paper tells; the cosine never restarts."""
 
 
-def schedule_of(size: Size, steps: int | None, learning_rate: float | None, seed: int) -> Schedule:
+def schedule_of(
+    size: Size,
+    steps: int | None,
+    learning_rate: float | None,
+    seed: int,
+    sharpening_steps: int | None = None,
+) -> Schedule:
     """The defaults of a size, but for what is given."""
     default = SCHEDULES[size]
     steps, rate = steps or default.steps, learning_rate or default.learning_rate
-    return replace(default, steps=steps, learning_rate=rate, seed=seed)
+    sharpening = default.sharpening_steps if sharpening_steps is None else sharpening_steps
+    return replace(default, steps=steps, learning_rate=rate, seed=seed, sharpening_steps=sharpening)
 
 
 class Statistics(NamedTuple):

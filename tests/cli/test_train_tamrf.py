@@ -28,6 +28,7 @@ def sites(tmp_path_factory):
 
 def test_a_training_on_ls2s2_and_its_continuation(command, sites, tmp_path):
     options = ("train", "tamrf", "--data", sites, "--out", tmp_path, "--steps", 2)
+    options += ("--sharpening-steps", 2)
     first = command(*options, "--json")
     assert first.status == 0, first.stderr
     assert json.loads(first.stdout) == {"card": str(tmp_path / "tamrf.json")}
@@ -47,7 +48,9 @@ def test_a_folder_without_sites_is_refused(command, tmp_path):
     assert "holds no site" in done.stderr
 
 
-@pytest.mark.parametrize("option", [("--size", "full"), ("--perceptual", "vgg16.pth")])
+@pytest.mark.parametrize(
+    "option", [("--size", "full"), ("--perceptual", "vgg16.pth"), ("--sharpening-of", "models")]
+)
 def test_what_is_tamrfs_alone_is_refused_for_a_comparator(command, sites, tmp_path, option):
     done = command("train", "tamrf", "--network", "dsen2", "--data", sites, "--out", tmp_path, *option)
     assert done.status == 1
