@@ -242,6 +242,7 @@ def for_card(result: Json) -> Json:
         "command": result["command"].replace(" --json", " --card"),
         "note": f"{NOTE} {verdict(result['pooled'])}",
         "pools": result["pools"],
+        "folds": result["folds"],
         "parts": result["parts"],
         "methods": result["methods"],
         "pooled": result["pooled"],
