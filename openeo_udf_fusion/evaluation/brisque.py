@@ -6,9 +6,7 @@ on people's opinions. Its trained model is not part of this package: the wheel `
 (Apache-2.0), of which the two data files are read and no code is run.
 """
 
-import io
-import pickle
-from collections.abc import Mapping
+import pickletools
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +29,12 @@ SMALLEST_CONTRAST = 1 / 255
 SHAPES = np.arange(0.2, 10, 0.001)
 MOMENTS = gamma(2 / SHAPES) ** 2 / (gamma(1 / SHAPES) * gamma(3 / SHAPES))
 SMALLEST_PX = 16
+NAMES_IN_PICKLES = ("SHORT_BINUNICODE", "BINUNICODE")
+FRAME_OF_PICKLES = (
+    *("PROTO", "FRAME", "STOP", "MARK", "MEMOIZE", "BINPUT"),
+    *("EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_LIST", "APPEND", "APPENDS"),
+)
+"""Steps of a pickle that hold names, and those around names and numbers."""
 
 
 @dataclass(frozen=True)
@@ -108,22 +112,25 @@ def read(folder: Path) -> Model:
             low,
             high,
         )
-    except (ValueError, LookupError, TypeError, AttributeError, pickle.UnpicklingError, EOFError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise InvalidWeights(
             f"the BRISQUE model in {folder.name} cannot be read: {error}; {INSTALL}"
         ) from None
 
 
-class _Numbers(pickle.Unpickler):
-    """Unpickles dicts, lists and numbers; anything that has a class is refused."""
-
-    def find_class(self, module: str, name: str) -> type:
-        raise pickle.UnpicklingError(f"{module}.{name} is no number")
-
-
 def ranges(content: bytes) -> tuple[Doubles, Doubles]:
-    """Lowest and highest value of each feature in the training."""
-    found: Mapping[str, object] = _Numbers(io.BytesIO(content)).load()
+    """Lowest and highest value of each feature in the training.
+
+    The file is a pickle; its steps are read and none is carried out, so that it can run nothing.
+    """
+    found: dict[str, list[float]] = {}
+    for step, value, _ in pickletools.genops(content):
+        if step.name in NAMES_IN_PICKLES:
+            found[str(value)] = []
+        elif step.name == "BINFLOAT" and found:
+            found[[*found][-1]].append(float(value or 0))
+        elif step.name not in FRAME_OF_PICKLES:
+            raise ValueError(f"{FILES[1]} holds more than names and numbers: {step.name}")
     return np.array(found["min_"], np.float64), np.array(found["max_"], np.float64)
 
 
