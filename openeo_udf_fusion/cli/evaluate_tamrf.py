@@ -51,12 +51,12 @@ def run(args: argparse.Namespace, command: str, tell: Callable[[str], None]) -> 
         raise InvalidParameter(f"--{part} is for s1s2_embedding; tamrf has no such part")
     if args.weights:
         raise InvalidParameter("tamrf takes other weights by --models DIR, not by --weights")
-    judge = brisque.find(args.brisque)
+    judge, models = brisque.find(args.brisque), fusers(args.models)
     if judge is None:
         tell(f"no BRISQUE model: its scores stay empty; {brisque.INSTALL}")
     result, scenes = tamrf.evaluate(
         tamrf.read(args.data),
-        fusers(args.models),
+        models,
         tamrf_comparators.trained(),
         tamrf.FAST if args.quick else tamrf.Settings(),
         command + (" --models DIR" if args.models else ""),

@@ -13,6 +13,7 @@ from openeo_udf_fusion.parameters import check_choice
 from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 from openeo_udf_fusion.processes.image_series import COARSE_GSD_M, labelled
 from openeo_udf_fusion.processes.landsat_scenes import OPTICAL, Scene, scene_of
+from openeo_udf_fusion.processes.landsat_sentinel2 import warning_of as warning_of
 from openeo_udf_fusion.processes.layers import check_overlap
 
 NAME = "sharpen_sentinel2"

@@ -39,7 +39,7 @@ HISTORY = {
     "fuse_landsat_sentinel2": History("2026-11-21", "2026-11-21", "f9d6df016b528e8c"),
     "harmonize_modis_viirs": History("2026-11-21", "2026-11-21", "6b84a767a555cff5"),
     "sharpen_landsat_thermal": History("2026-11-21", "2026-11-21", "5cb80c67b410042f"),
-    "sharpen_sentinel2": History("2026-11-21", "2026-11-21", "024d83b6a512b61a"),
+    "sharpen_sentinel2": History("2026-11-21", "2026-11-21", "0f9c78835a0cfe4e"),
 }
 
 MAINTAINERS = "The openeo-udf-fusion maintainers"

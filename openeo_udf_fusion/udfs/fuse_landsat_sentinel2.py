@@ -9,7 +9,6 @@ from openeo.udf import inspect
 
 from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.processes import fuse_landsat_sentinel2 as process
-from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 
 
 def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:
@@ -22,6 +21,6 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     """Return the fused bands; an unknown key in the context is an error that names it."""
     with weights.reporting(inspect):
         result = process.fuse_landsat_sentinel2(cube, **context)
-    if warning := shared.warning_of(result):
+    if warning := process.warning_of(result):
         inspect(message=warning, level="warning")
     return result

@@ -8,7 +8,6 @@ from openeo.metadata import CubeMetadata
 from openeo.udf import inspect
 
 from openeo_udf_fusion.models import weights
-from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 from openeo_udf_fusion.processes import sharpen_sentinel2 as process
 
 
@@ -22,6 +21,6 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     """Return the sharpened bands; an unknown key in the context is an error that names it."""
     with weights.reporting(inspect):
         result = process.sharpen_sentinel2(cube, **context)
-    if warning := shared.warning_of(result):
+    if warning := process.warning_of(result):
         inspect(message=warning, level="warning")
     return result
