@@ -13,13 +13,13 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter
-from openeo_udf_fusion.models import tamrf_network
+from openeo_udf_fusion.models import tamrf_config
 from openeo_udf_fusion.models.series import Observations
 
 Values = NDArray[np.float32]
 UPSCALING = 3
-BANDS = MappingProxyType({"l8": tamrf_network.Config.lr, "s2": tamrf_network.Config.hr})
-ALIKE = MappingProxyType({s2: l8 for l8, s2 in tamrf_network.ALIKE})
+BANDS = MappingProxyType({"l8": tamrf_config.Config.lr, "s2": tamrf_config.Config.hr})
+ALIKE = MappingProxyType({s2: l8 for l8, s2 in tamrf_config.ALIKE})
 """Sentinel-2's bands that have a like among Landsat's; the red edge and the wide B08 have none."""
 NOT_SEEN = np.float32(np.nan)
 

@@ -22,14 +22,10 @@ from openeo_udf_fusion.errors import InvalidWeights
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import cards, tamrf_checkpoint, weights
 from openeo_udf_fusion.models.series import Precision
-from openeo_udf_fusion.models.tamrf_network import (
-    HALO_ROWS,
-    SENSORS,
-    Config,
-    Folded,
-    SensorId,
+from openeo_udf_fusion.models.tamrf_config import HALO_ROWS, SENSORS, Config, SensorId
+from openeo_udf_fusion.models.tamrf_network import Folded, Tamrf
+from openeo_udf_fusion.models.tamrf_series import (
     Series,
-    Tamrf,
     checked,
     dates_with_tokens,
     size_at_10_m,

@@ -2,7 +2,7 @@
 
 Michel and Inglada 2025, doi:10.1016/j.rse.2025.115159, with differences that let a small network learn from
 few sites: it sees clear pixels alone and corrects the interpolation in time, to which the other sensor's
-differences are carried (`models.tamrf_network.Config`); some Landsat images are simulated (`tamrf_patches`).
+differences are carried (`models.tamrf_config.Config`); some Landsat images are simulated (`tamrf_patches`).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.fuser import SENSORS, Fuser
-from openeo_udf_fusion.models.tamrf_network import Config, Tamrf
+from openeo_udf_fusion.models.tamrf_config import Config
+from openeo_udf_fusion.models.tamrf_network import Tamrf
 from openeo_udf_fusion.training import checkpoints, tamrf_shrinkage, tamrf_start, tamrf_validation
 from openeo_udf_fusion.training.checkpoints import Identity
 from openeo_udf_fusion.training.state import State, begin, rate_at

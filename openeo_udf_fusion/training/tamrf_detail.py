@@ -1,4 +1,4 @@
-"""Train the part of TAMRF that sharpens Sentinel-2 by the image itself: `models.tamrf_network.Detail`.
+"""Train the part of TAMRF that sharpens Sentinel-2 by the image itself: `models.tamrf_detail.Detail`.
 
 What it must do from 20 m to 10 m it learns from 40 m to 20 m, where the truth is known, on the samples of
 `training.dsen2`. The rest of the network is not touched, and neither is what it draws on days unseen.
@@ -16,7 +16,9 @@ from torch import Tensor
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.dsen2 import Config as SampleConfig
-from openeo_udf_fusion.models.tamrf_network import COARSE, Detail, Tamrf
+from openeo_udf_fusion.models.tamrf_config import COARSE
+from openeo_udf_fusion.models.tamrf_detail import Detail
+from openeo_udf_fusion.models.tamrf_network import Tamrf
 from openeo_udf_fusion.training import comparators, dsen2, tamrf_losses
 from openeo_udf_fusion.training.comparators import Schedule, Task
 from openeo_udf_fusion.training.dsen2 import Habits, Pairs

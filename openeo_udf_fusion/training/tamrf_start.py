@@ -12,7 +12,10 @@ from torch import Tensor
 from openeo_udf_fusion.baselines.image_pairs import BANDS
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.models.fuser import KELVIN, SENSORS, TEMPERATURE
-from openeo_udf_fusion.models.tamrf_network import Attention, Config, Encoder, Layer, SensorId, Tamrf
+from openeo_udf_fusion.models.tamrf_attention import Attention, Layer
+from openeo_udf_fusion.models.tamrf_config import Config, SensorId
+from openeo_udf_fusion.models.tamrf_encoder import Encoder
+from openeo_udf_fusion.models.tamrf_network import Tamrf
 from openeo_udf_fusion.training.tamrf_patches import Habits, Source
 from openeo_udf_fusion.training.tamrf_sites import Site
 

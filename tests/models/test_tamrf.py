@@ -8,7 +8,7 @@ import torch
 
 from openeo_udf_fusion.errors import InvalidCube, InvalidParameter, InvalidWeights
 from openeo_udf_fusion.models import psf, tamrf
-from openeo_udf_fusion.models.tamrf_network import PACE
+from openeo_udf_fusion.models.tamrf_carry import PACE
 
 SHARED = Path(os.environ.get("OPENEO_UDF_FUSION_DATA", Path(__file__).parents[2] / "../shared/data"))
 PARITY = SHARED / "tamrf_parity"

@@ -8,7 +8,7 @@ import torch
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.models import cards, tamrf
 from openeo_udf_fusion.models.fuser import Fuser
-from openeo_udf_fusion.models.tamrf_network import time_code
+from openeo_udf_fusion.models.tamrf_attention import time_code
 from openeo_udf_fusion.training import tamrf as training
 from openeo_udf_fusion.training import (
     tamrf_campaign,
