@@ -123,6 +123,11 @@ def normal(mean: NDArray[np.float32], sigma: NDArray[np.float32], quantiles: Seq
     return Prediction(mean, sigma, levels)
 
 
+def without_spread(mean: NDArray[np.float32]) -> Prediction:
+    """Return a prediction that says nothing of how sure it is."""
+    return normal(mean, np.full_like(mean, np.nan), ())
+
+
 def checked(observed: Mapping[str, Observations], target: str, quantiles: Sequence[float]) -> Observations:
     """Return the target's observations if they can be read."""
     if target not in observed:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from openeo_udf_fusion.baselines.daily import normal
+from openeo_udf_fusion.baselines.daily import without_spread
 from openeo_udf_fusion.baselines.image_pairs import BANDS, UPSCALING, check_target, dated_images, finer
 from openeo_udf_fusion.errors import InvalidCube
 from openeo_udf_fusion.models.series import Observations, Prediction
@@ -75,7 +75,7 @@ def predict(
         if same.size and np.isfinite(fine).any() and np.isfinite(coarse[same[0], LST]).any():
             image = nearest_clear(fine, fine_days, int(day))
             mean[place, LST] = sharpened(image, coarse[same[0], LST])
-    return normal(mean, np.full_like(mean, np.nan), ())
+    return without_spread(mean)
 
 
 def nearest_clear(images: Values, days: NDArray[np.int64], day: int) -> Values:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from openeo_udf_fusion.baselines.daily import normal
+from openeo_udf_fusion.baselines.daily import without_spread
 from openeo_udf_fusion.baselines.image_pairs import (
     UPSCALING,
     alike_of_landsat,
@@ -36,7 +36,7 @@ def predict(
     for place, day in enumerate(query_days):
         if np.isfinite(base[place]).any():
             mean[place] = base[place] + detail(extrapolated(fine, fine_days, int(day)))
-    return normal(mean, np.full_like(mean, np.nan), ())
+    return without_spread(mean)
 
 
 def extrapolated(images: Values, days: NDArray[np.int64], day: int) -> Values:

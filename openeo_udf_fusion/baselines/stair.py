@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines import linear
-from openeo_udf_fusion.baselines.daily import normal
+from openeo_udf_fusion.baselines.daily import without_spread
 from openeo_udf_fusion.baselines.image_pairs import alike_of_landsat, check_target, dated_images, finer
 from openeo_udf_fusion.models.series import Observations, Prediction
 
@@ -44,7 +44,7 @@ def predict(
     known = Observations(beyond, np.isfinite(beyond), common.astype(np.int32))
     detail = linear.predict({"s2": known}, query_days, "s2").mean
     mean = detail + on_days(upsampled, coarse_days, query_days)
-    return normal(mean, np.full_like(mean, np.nan), ())
+    return without_spread(mean)
 
 
 def on_days(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from openeo_udf_fusion.baselines.daily import normal
+from openeo_udf_fusion.baselines.daily import without_spread
 from openeo_udf_fusion.baselines.image_pairs import check_target, dated_images
 from openeo_udf_fusion.evaluation.comparators import stored
 from openeo_udf_fusion.models.series import Observations, Prediction
@@ -23,41 +23,23 @@ def predict(
     *,
     folder: Path = stored.FOLDER,
 ) -> Prediction:
-    """Sentinel-2 on days from its first to its last date.
+    """Sentinel-2 on days from its first to its last date; parameters and errors are those of `dsen2.predict`.
 
-    Parameters
-    ----------
-    observed
-        "s2" alone is read, as `image_pairs` has it; what is cloudy must not be valid.
-    query_days
-        (query,) days since 1970-01-01.
-    target
-        Only "s2".
-    folder
-        Of the card and weights.
+    What is cloudy must not be valid.
 
     Returns
     -------
     Prediction
         (query, 10, y, x), NaN before the first and after the last date, and where a band was not seen near
         the pixel. What was seen on a queried day is made anew too: it does not come back as it was.
-
-    Raises
-    ------
-    InvalidParameter, InvalidCube, CorruptWeights
-        Sentinel-2 is missing, another target is asked for, arrays do not fit, or the weights are not
-        those of the card.
     """
     check_target(target, "s2")
     images, days = dated_images(observed, "s2")
     mean = filled(load(folder), images, days, np.asarray(query_days, np.int64))
-    return normal(mean, np.full_like(mean, np.nan), ())
+    return without_spread(mean)
 
 
 @lru_cache
 def load(folder: Path = stored.FOLDER) -> Utilise:
     """The network, once per process."""
-    shape, tensors = stored.read(NAME, folder)
-    model = Utilise(Config(**shape))
-    model.load_state_dict(tensors)
-    return model.eval()
+    return stored.network(NAME, folder, lambda shape: Utilise(Config(**shape)))
