@@ -223,6 +223,18 @@ def held_out(sites: Iterable[Site]) -> Iterator[tuple[Site, NDArray[np.bool_]]]:
             yield site, dates
 
 
+def root_mean(squares: NDArray[np.floating], counts: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Root of the mean of squares that are added up over so many values; NaN where there are none."""
+    mean = np.divide(squares, counts, out=np.full_like(squares, np.nan), where=counts > 0)
+    root: NDArray[np.floating] = np.sqrt(mean)
+    return root
+
+
+def tables(methods: Sequence[str], errors: Sequence[NDArray[np.floating]], bands: Sequence[str]) -> Json:
+    """Errors by method and band, for a card."""
+    return {name: bands_table(own, bands) for name, own in zip(methods, errors, strict=True)}
+
+
 def bands_table(errors: NDArray[np.floating], bands: Sequence[str]) -> Json:
     """Errors by band, for a card; None where there was nothing to compare."""
     return {

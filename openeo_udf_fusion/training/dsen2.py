@@ -22,6 +22,7 @@ from openeo_udf_fusion.models import psf
 from openeo_udf_fusion.models.dsen2 import Config, DSen2, filled, sharpened
 from openeo_udf_fusion.training import comparators, model_card
 from openeo_udf_fusion.training.comparators import Schedule, Task
+from openeo_udf_fusion.training.losses import masked_mean
 from openeo_udf_fusion.training.model_card import About, raster_input, raster_output
 from openeo_udf_fusion.training.tamrf_losses import MTF
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
@@ -218,7 +219,7 @@ def loss(model: torch.nn.Module, pairs: Pairs, config: Config) -> Tensor:
     truth = torch.from_numpy(pairs.truth)
     known = truth.isfinite()
     apart = (model(filled(config, pairs.inputs)) - truth.nan_to_num()).abs() / config.divisor
-    return torch.where(known, apart, 0.0).sum() / known.sum().clamp(min=1)
+    return masked_mean(apart, known)
 
 
 def score(model: torch.nn.Module, watched: Sequence[Pairs]) -> float:
@@ -238,7 +239,7 @@ def errors(model: torch.nn.Module, watched: Sequence[Pairs]) -> tuple[Values, Va
         for place, guess in enumerate((sharpened(model, inputs[None])[0], inputs)):
             apart = np.where(known, guess[coarse] - truth, 0.0)
             squares[place] += np.square(apart).sum((1, 2))
-    found = np.sqrt(np.divide(squares, counts, out=np.full_like(squares, np.nan), where=counts > 0))
+    found = comparators.root_mean(squares, counts)
     return found[0], found[1]
 
 
@@ -247,17 +248,8 @@ def skill(model: DSen2, sites: Sequence[Site]) -> Json:
     rows: list[Json] = []
     for site, dates in comparators.held_out(sites):
         watched = usable(pairs(site, dates, model.config), Habits())
-        both = dict(zip(("dsen2", "bicubic"), errors(model, watched), strict=True))
-        rows.append(
-            {
-                "site": site.name,
-                "dates": len(watched),
-                "rmse_at_20m_from_40m": {
-                    name: comparators.bands_table(values, model.config.coarse)
-                    for name, values in both.items()
-                },
-            }
-        )
+        found = comparators.tables(("dsen2", "bicubic"), errors(model, watched), model.config.coarse)
+        rows.append({"site": site.name, "dates": len(watched), "rmse_at_20m_from_40m": found})
     return {"held_out": rows}
 
 

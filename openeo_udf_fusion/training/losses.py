@@ -1,4 +1,4 @@
-"""Scores that a network can be trained on."""
+"""Scores that a network can be trained on, and their mean over what is known."""
 
 import math
 
@@ -16,3 +16,8 @@ def crps_normal(observed: Tensor, location: Tensor, sigma: Tensor) -> Tensor:
     z = (observed - location) / sigma
     density = torch.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
     return sigma * (z * torch.erf(z / math.sqrt(2)) + 2 * density - 1 / math.sqrt(math.pi))
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the mask; zero where it is empty."""
+    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from openeo_udf_fusion.training.losses import masked_mean
+
 WINDOW_PX = 7
 LEAST_SEEN = 0.5
 """Share of a window that has to be valid before its texture is compared."""
@@ -60,8 +62,3 @@ def similarity(first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
     index = (2 * mean_a * mean_b + c1) * (2 * cov + c2)
     index = index / ((mean_a.square() + mean_b.square() + c1) * (var_a + var_b + c2))
     return masked_mean(index, valid & (seen >= LEAST_SEEN))
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the mask; zero where it is empty."""
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)

@@ -139,7 +139,7 @@ def errors(
         counts += known.sum((0, 2, 3)).numpy()
         for row, image in enumerate((guess, bare)):
             squares[row] += torch.where(known, (image - truth).square(), 0.0).sum((0, 2, 3)).numpy()
-    found = np.sqrt(np.divide(squares, counts, out=np.full_like(squares, np.nan), where=counts > 0)) * std
+    found = comparators.root_mean(squares, counts) * std
     return found[0], found[1]
 
 
@@ -149,9 +149,6 @@ def skill(model: Tamrf, sites: Sequence[Site]) -> Json:
     for site, dates in comparators.held_out(sites):
         watched = dsen2.usable(dsen2.pairs(site, dates, samples_of(model)), Habits())
         both = errors(model, cast(Detail, model.detail), watched)
-        tables = {
-            name: comparators.bands_table(found, COARSE)
-            for name, found in zip(("tamrf", "bicubic"), both, strict=True)
-        }
-        rows.append({"site": site.name, "dates": len(watched), "rmse_at_20m_from_40m": tables})
+        found = comparators.tables(("tamrf", "bicubic"), both, COARSE)
+        rows.append({"site": site.name, "dates": len(watched), "rmse_at_20m_from_40m": found})
     return {"sharpening_held_out": rows}

@@ -23,6 +23,7 @@ from openeo_udf_fusion.models.utilise import Config, Utilise, filled
 from openeo_udf_fusion.training import comparators, model_card
 from openeo_udf_fusion.training import tamrf_strategies as strategies
 from openeo_udf_fusion.training.comparators import Schedule, Task
+from openeo_udf_fusion.training.losses import masked_mean
 from openeo_udf_fusion.training.model_card import About, raster_input, raster_output
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
 from openeo_udf_fusion.training.tamrf_sites import Site, is_validation, training_part
@@ -225,7 +226,7 @@ def loss(model: torch.nn.Module, sample: Sample, config: Config) -> Tensor:
     made = model(sample.images, sample.valid, sample.days, sample.queries)
     spread = torch.tensor(config.spread)[:, None, None]
     apart = (made - sample.truth.nan_to_num()).abs() / spread
-    return torch.where(known, apart, 0.0).sum() / known.sum().clamp(min=1)
+    return masked_mean(apart, known)
 
 
 def score(model: torch.nn.Module, series: Sequence[Series]) -> float:
@@ -245,7 +246,7 @@ def errors(model: torch.nn.Module, series: Series) -> tuple[Values, Values]:
     known = np.isfinite(truth) & np.isfinite(made) & np.isfinite(line)
     counts = known.sum((0, 2, 3))
     squares = [np.where(known, np.square(each - truth), 0.0).sum((0, 2, 3)) for each in (made, line)]
-    found = np.sqrt(np.divide(squares, counts, out=np.full((2, len(counts)), np.nan), where=counts > 0))
+    found = comparators.root_mean(np.array(squares, np.float64), counts)
     return found[0], found[1]
 
 
@@ -253,9 +254,9 @@ def skill(model: Utilise, sites: Sequence[Site]) -> Json:
     """Errors on the dates held out of the Belgian site, all hidden, beside those of a line in time."""
     rows: list[Json] = []
     for site, dates in comparators.held_out(sites):
-        both = dict(zip(("utilise", "linear"), errors(model, series_of(site, dates)), strict=True))
-        table = {name: comparators.bands_table(each, model.config.bands) for name, each in both.items()}
-        rows.append({"site": site.name, "dates": int(dates.sum()), "rmse": table})
+        both = errors(model, series_of(site, dates))
+        found = comparators.tables(("utilise", "linear"), both, model.config.bands)
+        rows.append({"site": site.name, "dates": int(dates.sum()), "rmse": found})
     return {"held_out": rows}
 
 
