@@ -6,7 +6,9 @@ They see the same sites as TAMRF, without what is held out, and choose weights o
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +19,10 @@ from tqdm import tqdm
 from openeo_udf_fusion.baselines.image_pairs import BANDS
 from openeo_udf_fusion.errors import InvalidParameter
 from openeo_udf_fusion.jsontypes import Json
+from openeo_udf_fusion.models.dsen2 import Config as Dsen2Config
+from openeo_udf_fusion.models.utilise import Config as UtiliseConfig
 from openeo_udf_fusion.training import checkpoints
+from openeo_udf_fusion.training.model_card import About, raster_input, raster_output
 from openeo_udf_fusion.training.state import Network, State, begin, decay_groups, rate_at
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
 from openeo_udf_fusion.training.tamrf_sites import (
@@ -79,6 +84,27 @@ class Task:
     habits: Json
     loss: Callable[[torch.nn.Module, np.random.Generator], Tensor]
     score: Callable[[torch.nn.Module], float]
+
+
+class Words(NamedTuple):
+    """What a card says of a network in words.
+
+    Attributes
+    ----------
+    purpose
+        What it makes of what.
+    citation
+        Of the method.
+    reads, makes
+        The images that go in and come out.
+    """
+
+    title: str
+    purpose: str
+    citation: str
+    architecture: str
+    reads: str
+    makes: str
 
 
 def in_memory(sites: Sequence[Site | Ls2s2Site], seed: int) -> list[Site]:
@@ -213,6 +239,35 @@ def described(task: Task, record: Json) -> Json:
         "habits": task.habits,
         "schedule": record,
     }
+
+
+def about(
+    name: str,
+    words: Words,
+    config: Dsen2Config | UtiliseConfig,
+    outputs: Sequence[str],
+    facts: Json,
+    *,
+    support_days: int = 0,
+    batch_size: int = 1,
+) -> About:
+    """What the card says of a network that makes some bands of Sentinel-2 out of all ten."""
+    return About(
+        name=name,
+        title=words.title,
+        description=f"{words.purpose}; a comparator. {facts['fusion:training']['note']}",
+        citation=f"{words.citation} (the method; these weights are this project's)",
+        architecture=words.architecture,
+        bands=[f"s2_{band}" for band in config.bands],
+        begins=datetime(2015, 6, 23, tzinfo=UTC),  # Sentinel-2A flies
+        inputs=[raster_input("s2", words.reads, config.bands)],
+        outputs=[raster_output("s2", words.makes, outputs)],
+        hyperparameters=asdict(config),
+        receptive_field_px=config.margin_px,
+        support_days=support_days,
+        batch_size=batch_size,
+        facts=facts,
+    )
 
 
 def held_out(sites: Iterable[Site]) -> Iterator[tuple[Site, NDArray[np.bool_]]]:

@@ -7,7 +7,6 @@ interpolation back, which is bicubic.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +20,8 @@ from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models import psf
 from openeo_udf_fusion.models.dsen2 import Config, DSen2, filled, sharpened
 from openeo_udf_fusion.training import comparators, model_card
-from openeo_udf_fusion.training.comparators import Schedule, Task
+from openeo_udf_fusion.training.comparators import Schedule, Task, Words
 from openeo_udf_fusion.training.losses import masked_mean
-from openeo_udf_fusion.training.model_card import About, raster_input, raster_output
 from openeo_udf_fusion.training.tamrf_losses import MTF
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
 from openeo_udf_fusion.training.tamrf_sites import Site, doubled, is_validation, training_part
@@ -36,6 +34,14 @@ SHAPE = Config(features=32, blocks=6)
 FACTOR = 2
 ROUNDS = 12
 """Of undoing an interpolation: each leaves about half of the error."""
+WORDS = Words(
+    title="DSen2 of a small size",
+    purpose="Sentinel-2's bands of 20 m with the detail of those of 10 m, each date by itself",
+    citation="Lanaras et al. 2018, doi:10.1016/j.isprsjprs.2018.09.018",
+    architecture="convolutions with residual blocks and a skip of the interpolated bands",
+    reads="Surface reflectance 0-1 on a 10 m grid, bands of 20 m by bicubic interpolation.",
+    makes="The bands of 20 m at 10 m.",
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,8 @@ def train(
     torch.manual_seed(schedule.seed)
     model, record = comparators.run(DSen2(config), task, schedule, folder, resume=resume)
     facts = {"fusion:training": comparators.described(task, record), "fusion:skill": skill(model, whole)}
-    return model_card.write(model, about(config, facts), folder)
+    about = comparators.about(NAME, WORDS, config, config.coarse, facts, batch_size=8)
+    return model_card.write(model, about, folder)
 
 
 def split(sites: Sequence[Site], config: Config, habits: Habits) -> tuple[list[Pairs], list[Pairs]]:
@@ -251,26 +258,3 @@ def skill(model: DSen2, sites: Sequence[Site]) -> Json:
         found = comparators.tables(("dsen2", "bicubic"), errors(model, watched), model.config.coarse)
         rows.append({"site": site.name, "dates": len(watched), "rmse_at_20m_from_40m": found})
     return {"held_out": rows}
-
-
-def about(config: Config, facts: Json) -> About:
-    """What the card says of a network of this shape."""
-    text = "Surface reflectance 0-1 on a 10 m grid, bands of 20 m by bicubic interpolation."
-    return About(
-        name=NAME,
-        title="DSen2 of a small size",
-        description="Sentinel-2's bands of 20 m with the detail of those of 10 m, each date by itself; a "
-        "comparator. " + str(facts["fusion:training"]["note"]),
-        citation="Lanaras et al. 2018, doi:10.1016/j.isprsjprs.2018.09.018 (the method; these weights are "
-        "this project's)",
-        architecture="convolutions with residual blocks and a skip of the interpolated bands",
-        bands=[f"s2_{band}" for band in config.bands],
-        begins=datetime(2015, 6, 23, tzinfo=UTC),  # Sentinel-2A flies
-        inputs=[raster_input("s2", text, config.bands)],
-        outputs=[raster_output("s2", "The bands of 20 m at 10 m.", config.coarse)],
-        hyperparameters=asdict(config),
-        receptive_field_px=config.margin_px,
-        support_days=0,
-        batch_size=8,
-        facts=facts,
-    )

@@ -6,7 +6,6 @@ borrowed clouds these are; whole dates are hidden at random or for a time as TAM
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,9 +21,8 @@ from openeo_udf_fusion.models.series import Observations
 from openeo_udf_fusion.models.utilise import Config, Utilise, filled
 from openeo_udf_fusion.training import comparators, model_card
 from openeo_udf_fusion.training import tamrf_strategies as strategies
-from openeo_udf_fusion.training.comparators import Schedule, Task
+from openeo_udf_fusion.training.comparators import Schedule, Task, Words
 from openeo_udf_fusion.training.losses import masked_mean
-from openeo_udf_fusion.training.model_card import About, raster_input, raster_output
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
 from openeo_udf_fusion.training.tamrf_sites import Site, is_validation, training_part
 
@@ -38,6 +36,15 @@ SHAPE = Config(widths=(24, 32, 48))
 MOST_TRIES = 50
 WATCHED_PX = 48
 """Weights are chosen on a square of this size in the middle of each site."""
+WORDS = Words(
+    title="U-TILISE of a small size",
+    purpose="Sentinel-2 on the days of a series and between them, from its clear pixels",
+    citation="Stucker et al. 2023, doi:10.1109/TGRS.2023.3298877",
+    architecture="U-shaped convolutions per date, attention along time at its largest pixels",
+    reads="Surface reflectance 0-1 on a 10 m grid with a mask of what is clear, one image a day, and its "
+    "days.",
+    makes="Surface reflectance on the queried days.",
+)
 
 
 @dataclass(frozen=True)
@@ -129,7 +136,8 @@ def train(
     torch.manual_seed(schedule.seed)
     model, record = comparators.run(Utilise(config), task, schedule, folder, resume=resume)
     facts = {"fusion:training": comparators.described(task, record), "fusion:skill": skill(model, whole)}
-    return model_card.write(model, about(config, facts), folder)
+    about = comparators.about(NAME, WORDS, config, config.bands, facts, support_days=config.support_days)
+    return model_card.write(model, about, folder)
 
 
 def series_of(site: Site, watched: Mask) -> Series:
@@ -258,27 +266,3 @@ def skill(model: Utilise, sites: Sequence[Site]) -> Json:
         found = comparators.tables(("utilise", "linear"), both, model.config.bands)
         rows.append({"site": site.name, "dates": int(dates.sum()), "rmse": found})
     return {"held_out": rows}
-
-
-def about(config: Config, facts: Json) -> About:
-    """What the card says of a network of this shape."""
-    text = (
-        "Surface reflectance 0-1 on a 10 m grid with a mask of what is clear, one image a day, and its days."
-    )
-    return About(
-        name=NAME,
-        title="U-TILISE of a small size",
-        description="Sentinel-2 on the days of a series and between them, from its clear pixels; a "
-        "comparator. " + str(facts["fusion:training"]["note"]),
-        citation="Stucker et al. 2023, doi:10.1109/TGRS.2023.3298877 (the method; these weights are this "
-        "project's)",
-        architecture="U-shaped convolutions per date, attention along time at its largest pixels",
-        bands=[f"s2_{band}" for band in config.bands],
-        begins=datetime(2015, 6, 23, tzinfo=UTC),  # Sentinel-2A flies
-        inputs=[raster_input("s2", text, config.bands)],
-        outputs=[raster_output("s2", "Surface reflectance on the queried days.", config.bands)],
-        hyperparameters=asdict(config),
-        receptive_field_px=config.margin_px,
-        support_days=config.support_days,
-        facts=facts,
-    )
