@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from openeo_udf_fusion import sensors
+from openeo_udf_fusion import quality_flags, sensors
 from openeo_udf_fusion.errors import InvalidCube, MissingBands
 from openeo_udf_fusion.periods import Days
 
@@ -248,13 +248,13 @@ def _apply_flags(valid: Mask, cube: xr.DataArray, sensor: str, labels: Sequence[
         for place, label in enumerate(cube["bands"].values.tolist())
         if label.startswith(prefix)
     }
-    clear = sensors.clear(sensor, flags)
+    clear = quality_flags.clear(sensor, flags)
     if clear is not None:
         valid &= clear[:, None]
     for place, label in enumerate(labels):
         quality = f"quality_{label.removeprefix(prefix)}"
         if quality in flags:
-            valid[:, place] &= sensors.nbar_good(flags[quality])
+            valid[:, place] &= quality_flags.nbar_good(flags[quality])
 
 
 def _acquisition_days(cube: xr.DataArray, sensor: str) -> DayNumbers:

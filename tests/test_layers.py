@@ -18,6 +18,7 @@ LAYERS = [
         "jsontypes",
         "parameters",
         "sensors",
+        "quality_flags",
         "periods",
         "cubes",
         "provenance",

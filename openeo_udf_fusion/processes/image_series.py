@@ -9,14 +9,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from openeo_udf_fusion import cubes, sensors
+from openeo_udf_fusion import cubes, quality_flags, sensors
 from openeo_udf_fusion.cubes import DayNumbers, Mask, Values
 from openeo_udf_fusion.errors import InvalidCube
 from openeo_udf_fusion.processes.band_groups import known_labels
 
 Number = TypeVar("Number", bound=np.generic)
-FLAGS: Mapping[str, Mapping[str, Callable[[sensors.Flags], Mask]]] = MappingProxyType(
-    {"l8": sensors.LANDSAT_FLAGS, "s2": MappingProxyType({"SCL": sensors.sentinel2_clear})}
+FLAGS: Mapping[str, Mapping[str, Callable[[quality_flags.Flags], Mask]]] = MappingProxyType(
+    {"l8": quality_flags.LANDSAT_FLAGS, "s2": MappingProxyType({"SCL": quality_flags.sentinel2_clear})}
 )
 """What tells clouds, by sensor."""
 POSSIBLE_KELVIN = (150.0, 375.0)
@@ -160,7 +160,7 @@ def _daily_means(values: Values, valid: Mask, place: NDArray[np.intp], count: in
 
 def _clear(
     words: Mapping[str, Values],
-    known: Mapping[str, Callable[[sensors.Flags], Mask]],
+    known: Mapping[str, Callable[[quality_flags.Flags], Mask]],
     place: NDArray[np.intp],
     valid: Mask,
 ) -> Mask:

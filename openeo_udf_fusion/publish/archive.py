@@ -31,8 +31,8 @@ from openeo_udf_fusion.udfs import ARCHIVE_FOLDER
 PACKAGE = "openeo_udf_fusion"
 MANIFEST = "openeo_udf_fusion_archive.json"
 UDF_PATH = (
-    *("__init__", "errors", "jsontypes", "parameters", "sensors", "periods", "cubes", "provenance"),
-    *("models", "baselines", "processes", "udfs"),
+    *("__init__", "errors", "jsontypes", "parameters", "sensors", "quality_flags", "periods", "cubes"),
+    *("provenance", "models", "baselines", "processes", "udfs"),
 )
 """The modules and sub-packages that a UDF may import; the rest of this package is for other machines."""
 

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from openeo_udf_fusion import sensors
+from openeo_udf_fusion import quality_flags, sensors
 from openeo_udf_fusion.errors import InvalidCollection
 from openeo_udf_fusion.models.embedder import in_order
 from openeo_udf_fusion.models.series import Observations
@@ -135,7 +135,7 @@ def read_site(folder: Path) -> Site:
     flags = band_of(optical, "SCL", grid)
     if flags is None:
         raise InvalidCollection(f"{folder}: no Sentinel-2 file has SCL, which tells clouds from ground")
-    clear = sensors.sentinel2_clear(flags)
+    clear = quality_flags.sentinel2_clear(flags)
     seen = {
         "s1": observations(radar, S1_BANDS, grid, None),
         "s2": observations(optical, S2_BANDS, grid, clear),

@@ -21,7 +21,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 import xarray as xr
 from numpy.typing import NDArray
 
-from openeo_udf_fusion import sensors
+from openeo_udf_fusion import quality_flags
 from openeo_udf_fusion.baselines.image_pairs import BANDS, UPSCALING, dated_images
 from openeo_udf_fusion.errors import InvalidCollection
 from openeo_udf_fusion.models.series import Observations
@@ -235,7 +235,7 @@ def sentinel2(name: str, cubes: Sequence[xr.Dataset], factor: float = 1.0) -> Si
         raise InvalidCollection(f"{name}: no file of Sentinel-2 has SCL, which tells clouds from ground")
     valid = np.isfinite(values)
     seen = Observations(np.where(valid, values, np.float32(0)), valid, days_of(fine))
-    return Site(name, {"s2": seen}, {"s2": sensors.sentinel2_clear(flags)})
+    return Site(name, {"s2": seen}, {"s2": quality_flags.sentinel2_clear(flags)})
 
 
 def doubled(band: Values) -> Values:
@@ -280,7 +280,7 @@ def landsat_of(
     kelvin[kelvin == NO_TEMPERATURE] = np.nan
     values = np.stack([*stack, kelvin], 1)
     seen = Observations(values, np.isfinite(values), days)
-    clear = clear_of_collection_1(reflectance["pixel_qa"].values[place]) & sensors.landsat_clear(flags)
+    clear = clear_of_collection_1(reflectance["pixel_qa"].values[place]) & quality_flags.landsat_clear(flags)
     clear &= seen.valid[:, 1:-1].all(1)
     images, unique = dated_images({"l8": seen}, "l8")
     daily = np.stack([clear[days == day].any(0) for day in unique])

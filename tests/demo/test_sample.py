@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from openeo_udf_fusion import cubes, sensors
+from openeo_udf_fusion import cubes, quality_flags, sensors
 from openeo_udf_fusion.demo.sample import LABEL, YEAR, clouds, ground, smooth_noise, write_sample
 from openeo_udf_fusion.local.collections import get_collection
 from openeo_udf_fusion.sensors import FUSED_BANDS
@@ -72,7 +72,7 @@ def test_the_flags_tell_where_the_clouds_are(cube, sensor):
         for label in given["bands"].values
         if sensors.band_of(label)[1].kind == "qa"
     }
-    clear = sensors.clear(sensor, flags)
+    clear = quality_flags.clear(sensor, flags)
     blue = given.sel(bands=f"{sensor}_{'B3' if sensor == 'modis' else 'M3'}").values
     bare = slice(120, 300)
     assert 0.1 < clear.mean() < 0.9

@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from openeo_udf_fusion.models.satfusenet import Config
-from openeo_udf_fusion.sensors import FUSED_BANDS, VALID_REFLECTANCE, clear
+from openeo_udf_fusion.quality_flags import clear
+from openeo_udf_fusion.sensors import FUSED_BANDS, VALID_REFLECTANCE
 from openeo_udf_fusion.training.pairs import alike, fill_bands, see
 from openeo_udf_fusion.training.spectra import band_library
 
