@@ -25,6 +25,7 @@ from openeo_udf_fusion.training.losses import masked_mean
 from openeo_udf_fusion.training.tamrf_losses import MTF
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
 from openeo_udf_fusion.training.tamrf_sites import Site, doubled, is_validation, training_part
+from openeo_udf_fusion.training.turns import drawn_turn
 
 Values = NDArray[np.float32]
 NAME = "dsen2"
@@ -207,13 +208,12 @@ def batch(learned: Sequence[Pairs], habits: Habits, rng: np.random.Generator) ->
 def square(pair: Pairs, size: int, rng: np.random.Generator) -> Pairs:
     """A square of one date."""
     corner = [int(rng.integers(max(side - size, 0) + 1)) for side in pair.truth.shape[1:]]
-    flips, swap = tuple(axis for axis in (1, 2) if rng.random() < 0.5), rng.random() < 0.5
+    turn = drawn_turn(rng)
 
     def cut(image: Values) -> Values:
         part = image[:, corner[0] : corner[0] + size, corner[1] : corner[1] + size]
         missing = [(0, 0), *((0, size - side) for side in part.shape[1:])]
-        turned: Values = np.flip(np.pad(part, missing, constant_values=np.nan), flips)
-        return turned.swapaxes(1, 2) if swap else turned
+        return turn(np.pad(part, missing, constant_values=np.nan))
 
     return Pairs(cut(pair.inputs), cut(pair.truth))
 

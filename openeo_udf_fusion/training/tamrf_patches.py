@@ -8,7 +8,7 @@ a site with few or no conjunctions teaches fusion too. Surface temperature is ne
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -21,8 +21,7 @@ from openeo_udf_fusion.models.series import Observations
 from openeo_udf_fusion.training.tamrf_losses import as_seen
 from openeo_udf_fusion.training.tamrf_sites import Site
 from openeo_udf_fusion.training.tamrf_strategies import Split, draw, union
-
-Kind = TypeVar("Kind", bound=np.generic)
+from openeo_udf_fusion.training.turns import drawn_turn
 
 SENSORS = ("l8", "s2")
 LEAST_DATES = 4
@@ -167,13 +166,7 @@ def square(site: Source, habits: Habits, rng: np.random.Generator) -> Site:
 
 def turned(site: Site, rng: np.random.Generator) -> Site:
     """Mirrored and transposed by chance, both sensors alike; where its 20 m pixels begin is forgotten."""
-    flips = tuple(axis for axis in (-2, -1) if rng.random() < 0.5)
-    swap = rng.random() < 0.5
-
-    def turn(array: NDArray[Kind]) -> NDArray[Kind]:
-        array = np.flip(array, flips)
-        return np.swapaxes(array, -2, -1) if swap else array
-
+    turn = drawn_turn(rng)
     seen = {s: Observations(turn(o.values), turn(o.valid), o.days) for s, o in site.observed.items()}
     return Site(site.name, seen, {s: turn(c) for s, c in site.clear.items()})
 

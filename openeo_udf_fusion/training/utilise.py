@@ -25,6 +25,7 @@ from openeo_udf_fusion.training.comparators import Schedule, Task, Words
 from openeo_udf_fusion.training.losses import masked_mean
 from openeo_udf_fusion.training.tamrf_ls2s2 import Ls2s2Site
 from openeo_udf_fusion.training.tamrf_sites import Site, is_validation, training_part
+from openeo_udf_fusion.training.turns import drawn_turn
 
 Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -192,9 +193,7 @@ def square(site: Series, config: Config, habits: Habits, rng: np.random.Generato
 
 def turned(part: Series, rng: np.random.Generator) -> Series:
     """Mirrored and transposed by chance."""
-    flips, swap = tuple(axis for axis in (2, 3) if rng.random() < 0.5), rng.random() < 0.5
-    images: Values = np.flip(part.images, flips)
-    return part._replace(images=images.swapaxes(2, 3) if swap else images)
+    return part._replace(images=drawn_turn(rng)(part.images))
 
 
 def sample_of(part: Series, hidden: Mask, config: Config, habits: Habits, rng: np.random.Generator) -> Sample:
