@@ -90,6 +90,19 @@ def days_of(cube: xr.DataArray) -> Days:
     return dates
 
 
+def day_numbers(days: NDArray[np.datetime64]) -> DayNumbers:
+    """Return dates as days since 1970-01-01."""
+    return days.astype("datetime64[D]").astype(np.int64).astype(np.int32)
+
+
+def days_seen(cube: xr.DataArray, sensor: str) -> Days:
+    """Return the dates on which a sensor has any value in a canonical cube; all dates where it has none."""
+    own = [str(label) for label in cube["bands"].values if str(label).startswith(f"{sensor}_")]
+    there = np.isfinite(cube.sel(bands=own).values).any((1, 2, 3))
+    days = days_of(cube)
+    return days[there] if there.any() else days
+
+
 def sensors_in(cube: xr.DataArray, bands: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the sensors of which a canonical cube has at least one of the named bands.
 
@@ -182,7 +195,7 @@ def band_arrays(cube: xr.DataArray, sensor: str | None, labels: Sequence[str]) -
         _check_scaled(own, sensor or "the cube")
         valid[:, reflectance] &= (own >= lowest) & (own <= highest)
     if sensor is None:
-        return SensorArrays(values, valid, days_of(cube).astype(np.int64).astype(np.int32))
+        return SensorArrays(values, valid, day_numbers(days_of(cube)))
     _apply_flags(valid, cube, sensor, labels)
     return SensorArrays(values, valid, _acquisition_days(cube, sensor))
 
@@ -260,7 +273,7 @@ def _apply_flags(valid: Mask, cube: xr.DataArray, sensor: str, labels: Sequence[
 def _acquisition_days(cube: xr.DataArray, sensor: str) -> DayNumbers:
     """Return days since 1970-01-01 per date, or per date and pixel where a composite tells them."""
     dates = days_of(cube)
-    numbers = dates.astype(np.int64).astype(np.int32)
+    numbers = day_numbers(dates)
     label = f"{sensor}_day_of_year"
     if label not in cube["bands"].values:
         return numbers
@@ -269,7 +282,7 @@ def _acquisition_days(cube: xr.DataArray, sensor: str) -> DayNumbers:
     day_of_year = np.where(missing, 1, stored).astype(np.int32)
     # A composite may reach into the next year, or, labelled by its end, back into the last one.
     years = dates.astype("datetime64[Y]")
-    near = np.stack([years - 1, years, years + 1]).astype("datetime64[D]").astype(np.int64).astype(np.int32)
+    near = day_numbers(np.stack([years - 1, years, years + 1]))
     days = near[:, :, None, None] + day_of_year - 1  # (year t y x)
     step = numbers[:, None, None]
     nearest = np.take_along_axis(days, np.abs(days - step).argmin(0)[None], 0)[0]
@@ -279,7 +292,7 @@ def _acquisition_days(cube: xr.DataArray, sensor: str) -> DayNumbers:
 
 def at_labels(arrays: SensorArrays, cube: xr.DataArray) -> SensorArrays:
     """Return the same observations at the dates that label them, whatever day a composite took each on."""
-    return arrays._replace(days=days_of(cube).astype(np.int64).astype(np.int32))
+    return arrays._replace(days=day_numbers(days_of(cube)))
 
 
 def on_days(arrays: SensorArrays, wanted: DayNumbers) -> tuple[Values, Mask]:

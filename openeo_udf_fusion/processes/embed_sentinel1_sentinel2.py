@@ -104,7 +104,7 @@ def embed_sentinel1_sentinel2(
     present = cubes.sensors_in(given, card.bands)
     arrays = {name: observations(given, name, card.bands[name], s1_unit) for name in present}
     query = _query(dates, _inner(temporal_extent, margin_days, dates), given)
-    query_days = query.astype(np.int64).astype(np.int32)
+    query_days = cubes.day_numbers(query)
     result_layers.check_overlap(given, query, card.support_days)
 
     layers = _embedded(arrays, query_days, encoding, reconstruct)
@@ -172,7 +172,7 @@ def observations(cube: xr.DataArray, sensor: str, bands: Sequence[str], unit: st
     if sensor == RADAR:
         labels = [f"{RADAR}_{band}" for band in bands]
         found = _backscatter(cube.reindex(bands=labels).values.astype(np.float32, copy=False), unit)
-        arrays = cubes.SensorArrays(*found, cubes.days_of(cube).astype(np.int64).astype(np.int32))
+        arrays = cubes.SensorArrays(*found, cubes.day_numbers(cubes.days_of(cube)))
     else:
         arrays = cubes.sensor_arrays(cube, sensor, bands)
     seen = arrays.valid.any((1, 2, 3))
@@ -289,15 +289,12 @@ def _optical_days(cube: xr.DataArray) -> Days:
     InvalidParameter
         The cube has no band of Sentinel-2. (A tile without a value of it has all dates.)
     """
-    optical = [str(label) for label in cube["bands"].values if str(label).startswith(f"{OPTICAL}_")]
-    if not optical:
+    if not any(str(label).startswith(f"{OPTICAL}_") for label in cube["bands"].values):
         raise InvalidParameter(
             "dates='clear' are the dates of Sentinel-2, of which the cube has no band; give a period such as "
             "'P1D', 'acquisition' or a list of dates"
         )
-    there = np.isfinite(cube.sel(bands=optical).values).any((1, 2, 3))
-    days = cubes.days_of(cube)
-    return days[there] if there.any() else days
+    return cubes.days_seen(cube, OPTICAL)
 
 
 # --- what comes out

@@ -100,7 +100,7 @@ def fill_gaps(
     bands = result_layers.labels(_in_order(given, names), uncertainty, days_to_observation)
     _check_distinct(bands)
     query = output_dates(dates, temporal_extent, cubes.days_of(given))
-    query_days = query.astype(np.int64).astype(np.int32)
+    query_days = cubes.day_numbers(query)
     result_layers.check_overlap(given, query, support_days)
 
     layers: Layers = {}

@@ -84,7 +84,7 @@ def harmonize_modis_viirs(
     card = cards.read(MODEL)
     present = cubes.sensors_in(given, card.bands)
     query = output_dates(dates, temporal_extent, cubes.days_of(given))
-    query_days = query.astype(np.int64).astype(np.int32)
+    query_days = cubes.day_numbers(query)
     arrays = {sensor: cubes.sensor_arrays(given, sensor, card.bands[sensor]) for sensor in present}
     result_layers.check_overlap(given, query, card.support_days)
 

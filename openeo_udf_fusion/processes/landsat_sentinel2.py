@@ -76,7 +76,7 @@ class Request(NamedTuple):
     @property
     def query_days(self) -> DayNumbers:
         """Since 1970-01-01."""
-        return self.query.astype(np.int64).astype(np.int32)
+        return cubes.day_numbers(self.query)
 
 
 # --- parameters
@@ -169,15 +169,7 @@ def query_at_acquisitions(
         raise InvalidParameter(
             f"dates are 'acquisition', those of {TITLES[sensor]}, or a list of dates; got {dates!r}"
         )
-    return query_of(dates, extent, own_days(cube, sensor))
-
-
-def own_days(cube: xr.DataArray, sensor: str) -> Days:
-    """Return the dates on which a sensor has any value in the cube; all dates where it has none at all."""
-    own = [str(label) for label in cube["bands"].values if str(label).startswith(f"{sensor}_")]
-    there = np.isfinite(cube.sel(bands=own).values).any((1, 2, 3))
-    days = cubes.days_of(cube)
-    return days[there] if there.any() else days
+    return query_of(dates, extent, cubes.days_seen(cube, sensor))
 
 
 def require(cube: xr.DataArray, process: str, sensor: str, names: Sequence[str], why: str) -> None:

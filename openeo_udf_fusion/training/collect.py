@@ -201,7 +201,7 @@ def _years(temporal_extent: tuple[str, str]) -> Iterator[NDArray[np.int32]]:
     start, end = parse_extent(temporal_extent)
     days = np.arange(start, end)
     for year in np.unique(days.astype("datetime64[Y]")):
-        yield days[days.astype("datetime64[Y]") == year].astype(np.int64).astype(np.int32)
+        yield cubes.day_numbers(days[days.astype("datetime64[Y]") == year])
 
 
 def _begin(plan: Plan, output: Path, folder: Path) -> None:
