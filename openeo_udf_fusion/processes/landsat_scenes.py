@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from openeo_udf_fusion import cubes, provenance
-from openeo_udf_fusion.cubes import DayNumbers, Mask, SensorArrays
+from openeo_udf_fusion.cubes import DayNumbers, Mask, SensorArrays, Values
 from openeo_udf_fusion.models.cards import Card
 from openeo_udf_fusion.models.series import Observations
 from openeo_udf_fusion.processes.image_series import Images, images_of
@@ -93,6 +93,15 @@ def observed(scene: Scene, card: Card) -> dict[str, Observations]:
         if valid.any():
             found[sensor] = Observations(own.values, valid, own.days)
     return found
+
+
+def clear_on_days(scene: Scene, sensor: str, query_days: DayNumbers) -> tuple[Values, Mask] | None:
+    """Return what a sensor saw clear on queried days, (query, bands, y, x); None where it has no images."""
+    images = scene.images.get(sensor)
+    if images is None:
+        return None
+    clear = SensorArrays(images.values, images.valid & images.clear[:, None], images.days)
+    return cubes.on_days(clear, query_days)
 
 
 # --- where values come from

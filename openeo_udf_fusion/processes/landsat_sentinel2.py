@@ -1,7 +1,7 @@
 """What the processes that fuse Landsat and Sentinel-2 share: dates, the network's input and its answer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -220,6 +220,15 @@ def fused(fuser: "Fuser", scene: Scene, request: Request) -> dict[str, Values]:
             for sensor in request.sensors
         }
     return fuser.fuse(seen, request.query_days, request.first_day, request.sensors, request.precision)
+
+
+def compensate_days(
+    band: Values, measured: Values, there: Mask, compensate: Callable[[Values, Values], Values]
+) -> None:
+    """Compensate a band (query, y, x) on each day on which any of it was measured, in place."""
+    for day in np.flatnonzero(there.any((1, 2))):
+        known = np.where(there[day], measured[day], np.float32(np.nan))[None]
+        band[day] = compensate(band[day : day + 1], known)[0]
 
 
 def layers_of(scene: Scene, request: Request, values: Mapping[str, Values], distances: bool) -> Layers:

@@ -5,12 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from openeo_udf_fusion import cubes, provenance
-from openeo_udf_fusion.cubes import SensorArrays, Values
+from openeo_udf_fusion import provenance
+from openeo_udf_fusion.cubes import Values
 from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 from openeo_udf_fusion.processes.image_series import labelled
-from openeo_udf_fusion.processes.landsat_scenes import LANDSAT, OPTICAL, Scene, of_band, scene_of
+from openeo_udf_fusion.processes.landsat_scenes import (
+    LANDSAT,
+    OPTICAL,
+    Scene,
+    clear_on_days,
+    of_band,
+    scene_of,
+)
 from openeo_udf_fusion.processes.layers import check_overlap
 
 NAME = "sharpen_landsat_thermal"
@@ -81,7 +88,7 @@ def sharpen_landsat_thermal(
     scene = scene_of(given, card, offset)
     values = shared.fused(weights.load_fusion(model), scene, request)
     place = card.bands[SENSOR].index(BAND)
-    _compensate(values[SENSOR][:, place], scene, request, place)
+    _compensate(values[SENSOR], scene, request, place)
     layers = shared.layers_of(of_band(scene, SENSOR, place), request, values, days_to_observation)
     layers["provenance"][np.isnan(layers[BAND])] = provenance.REFUSED
     result = shared.result_of(cube, scene, request, layers, bands)
@@ -103,17 +110,12 @@ def output_bands(days_to_observation: bool = False, model: str = shared.MODEL) -
     return [BAND, *found[found.index("provenance") :]]
 
 
-def _compensate(temperature: Values, scene: Scene, request: shared.Request, place: int) -> None:
-    """Make the days (query, y, x) on which temperature was seen clear agree with it, in place."""
+def _compensate(values: Values, scene: Scene, request: shared.Request, place: int) -> None:
+    """Make the temperature, at this place among the bands, agree with what was seen clear, in place."""
     # It needs torch, which publishing a process does not.
     from openeo_udf_fusion.models.thermal_residual import compensate
 
-    images = scene.images.get(SENSOR)
-    if images is None:
-        return
-    clear = images.valid[:, place : place + 1] & images.clear[:, None]
-    seen = SensorArrays(images.values[:, place : place + 1], clear, images.days)
-    measured, there = (part[:, 0] for part in cubes.on_days(seen, request.query_days))
-    for day in np.flatnonzero(there.any((1, 2))):
-        kelvin = np.where(there[day], measured[day], np.float32(np.nan))[None]
-        temperature[day] = compensate(temperature[day : day + 1], kelvin)[0]
+    seen = clear_on_days(scene, SENSOR, request.query_days)
+    if seen is not None:
+        measured, there = seen
+        shared.compensate_days(values[:, place], measured[:, place], there[:, place], compensate)

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from openeo_udf_fusion import cubes, sensors
-from openeo_udf_fusion.cubes import SensorArrays, Values
+from openeo_udf_fusion import sensors
+from openeo_udf_fusion.cubes import Values
 from openeo_udf_fusion.models import weights
 from openeo_udf_fusion.models.series import Precision
 from openeo_udf_fusion.parameters import check_choice
 from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 from openeo_udf_fusion.processes.image_series import COARSE_GSD_M, labelled
-from openeo_udf_fusion.processes.landsat_scenes import OPTICAL, Scene, scene_of
+from openeo_udf_fusion.processes.landsat_scenes import OPTICAL, Scene, clear_on_days, scene_of
 from openeo_udf_fusion.processes.landsat_sentinel2 import warning_of as warning_of
 from openeo_udf_fusion.processes.layers import check_overlap
 
@@ -118,15 +118,12 @@ def _keep_observed(values: Values, scene: Scene, request: shared.Request) -> Non
     # It needs torch, which publishing a process does not.
     from openeo_udf_fusion.models.reflectance_residual import compensate
 
-    images = scene.images.get(SENSOR)
-    if images is None:
+    seen = clear_on_days(scene, SENSOR, request.query_days)
+    if seen is None:
         return
-    seen = SensorArrays(images.values, images.valid & images.clear[:, None], images.days)
-    found, there = cubes.on_days(seen, request.query_days)
+    found, there = seen
     for place, band in enumerate(request.card.bands[SENSOR]):
-        if _gsd_m(band) != COARSE_GSD_M:
+        if _gsd_m(band) == COARSE_GSD_M:
+            shared.compensate_days(values[:, place], found[:, place], there[:, place], compensate)
+        else:
             np.copyto(values[:, place], found[:, place], where=there[:, place])
-            continue
-        for day in np.flatnonzero(there[:, place].any((1, 2))):
-            measured = np.where(there[day, place], found[day, place], np.float32(np.nan))[None]
-            values[day, place] = compensate(values[day : day + 1, place], measured)[0]
