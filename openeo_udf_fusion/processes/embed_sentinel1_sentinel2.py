@@ -96,6 +96,7 @@ def embed_sentinel1_sentinel2(
     --------
     >>> code = embed_sentinel1_sentinel2(cube, ["2022-01-01", "2022-07-01"], s1_unit="dB")  # doctest: +SKIP
     """
+    parameters = result_layers.own_parameters(locals())
     bands = output_bands(reconstruct, days_to_observation)
     check_choice("s1_unit", s1_unit, ("linear", "dB"))
     check_choice("encoding", encoding, ("float32", "int8"))
@@ -115,15 +116,6 @@ def embed_sentinel1_sentinel2(
         layers["validity"][~clear] = VALIDITY.index("not_clear_on_this_day")
 
     result = cubes.assemble({band: layers[band] for band in bands}, query, like=cube)
-    parameters = {
-        "temporal_extent": temporal_extent,
-        "dates": dates,
-        "s1_unit": s1_unit,
-        "encoding": encoding,
-        "reconstruct": reconstruct,
-        "days_to_observation": days_to_observation,
-        "margin_days": margin_days,
-    }
     result.attrs = _attributes(card, parameters, bands)
     return result
 
@@ -335,11 +327,10 @@ def _clear(optical: Observations | None, query_days: cubes.DayNumbers, shape: tu
 
 
 def _attributes(card: cards.Card, parameters: Json, bands: Sequence[str]) -> Json:
-    return result_layers.attributes(
+    return result_layers.attributes_by_model(
         "embed_sentinel1_sentinel2",
         "Embedding of Sentinel-1 and Sentinel-2",
-        f"{card.name} {card.version}",
-        result_layers.model_attributes(card),
+        card,
         parameters,
         {band: _band_attributes(band, card, parameters, bands) for band in bands},
     )

@@ -90,6 +90,7 @@ def fill_gaps(
     --------
     >>> ndvi = fill_gaps(cube, "whittaker", ["2022-01-01", "2023-01-01"], "P10D")  # doctest: +SKIP
     """
+    parameters = result_layers.own_parameters(locals())
     check_choice("method", method, (*FILLERS, MODEL))
     check_flag("smooth", smooth)
     _check_support(method, support_days)
@@ -123,15 +124,6 @@ def fill_gaps(
     layers |= _worst(traces)
 
     result = cubes.assemble({band: layers[band] for band in bands}, query, like=cube)
-    parameters = {
-        "method": method,
-        "temporal_extent": temporal_extent,
-        "dates": dates,
-        "uncertainty": uncertainty,
-        "smooth": smooth,
-        "days_to_observation": days_to_observation,
-        "support_days": support_days,
-    }
     result.attrs = _attributes(parameters, band_groups.described(cube, groups, names), bands)
     return result
 

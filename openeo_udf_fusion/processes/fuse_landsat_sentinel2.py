@@ -13,7 +13,7 @@ from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 from openeo_udf_fusion.processes.image_series import labelled
 from openeo_udf_fusion.processes.landsat_scenes import SENSORS, scene_of
 from openeo_udf_fusion.processes.landsat_sentinel2 import warning_of as warning_of
-from openeo_udf_fusion.processes.layers import check_overlap
+from openeo_udf_fusion.processes.layers import check_overlap, own_parameters
 
 NAME = "fuse_landsat_sentinel2"
 
@@ -76,6 +76,7 @@ def fuse_landsat_sentinel2(
     >>> fused = fuse_landsat_sentinel2(cube, ["2018-01-01", "2019-01-01"])  # doctest: +SKIP
     >>> green = fused.sel(bands="s2_B03").where(fused.sel(bands="s2_provenance") < 3)  # doctest: +SKIP
     """
+    parameters = own_parameters(locals())
     bands = output_bands(sensors, days_to_observation, model)
     check_choice("precision", precision, ("float32", "bfloat16"))
     offset = shared.check_offset(landsat_cell_offset_px)
@@ -90,15 +91,6 @@ def fuse_landsat_sentinel2(
     values = shared.fused(weights.load_fusion(model), scene, request)
     layers = shared.layers_of(scene, request, values, days_to_observation)
     result = shared.result_of(cube, scene, request, layers, bands)
-    parameters = {
-        "temporal_extent": temporal_extent,
-        "dates": dates,
-        "sensors": sensors,
-        "days_to_observation": days_to_observation,
-        "precision": precision,
-        "model": model,
-        "landsat_cell_offset_px": landsat_cell_offset_px,
-    }
     title = "Landsat and Sentinel-2 fused at 10 m"
     result.attrs = shared.attributes(NAME, title, request, parameters, bands, given)
     return result

@@ -77,6 +77,7 @@ def harmonize_modis_viirs(
     >>> result = harmonize_modis_viirs(cube, "modis", ["2022-01-01", "2023-01-01"])  # doctest: +SKIP
     >>> red, sigma = result.sel(bands="B1"), result.sel(bands="B1_sigma")  # doctest: +SKIP
     """
+    parameters = result_layers.own_parameters(locals())
     bands = output_bands(target, uncertainty, days_to_observation)
     check_flag("smooth", smooth)
     check_choice("precision", precision, ("float32", "bfloat16"))
@@ -108,15 +109,6 @@ def harmonize_modis_viirs(
     layers["days_to_observation"] = traced.days_to_observation
 
     result = cubes.assemble({band: layers[band] for band in bands}, query, like=cube)
-    parameters = {
-        "target": target,
-        "temporal_extent": temporal_extent,
-        "dates": dates,
-        "uncertainty": uncertainty,
-        "smooth": smooth,
-        "days_to_observation": days_to_observation,
-        "precision": precision,
-    }
     result.attrs = _attributes(card, parameters, bands)
     return result
 
@@ -136,11 +128,10 @@ def _keep_observed(layers: Layers, bands: Sequence[str], values: cubes.Values, s
 
 
 def _attributes(card: cards.Card, parameters: Json, bands: Sequence[str]) -> Json:
-    return result_layers.attributes(
+    return result_layers.attributes_by_model(
         "harmonize_modis_viirs",
         "Harmonised MODIS and VIIRS surface reflectance",
-        f"{card.name} {card.version}",
-        result_layers.model_attributes(card),
+        card,
         parameters,
         {band: _band_attributes(band, str(parameters["target"]), bands) for band in bands},
     )

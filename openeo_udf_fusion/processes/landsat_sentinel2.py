@@ -304,14 +304,8 @@ def attributes(
     ]
     told = {"bands_left_out": dropped, NOT_IN_CUBE: lacking}
     unlike = {name: " ".join(labels) for name, labels in told.items() if labels}
-    return result_layers.attributes(
-        process,
-        title,
-        f"{card.name} {card.version}",
-        result_layers.model_attributes(card) | unlike,
-        parameters,
-        {band: _band_attributes(band, request.sensors, bands) for band in bands},
-    )
+    of_bands = {band: _band_attributes(band, request.sensors, bands) for band in bands}
+    return result_layers.attributes_by_model(process, title, card, parameters, of_bands, unlike)
 
 
 def warning_of(result: xr.DataArray) -> str | None:

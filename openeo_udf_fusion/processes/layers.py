@@ -86,6 +86,11 @@ def refuse(found: Mapping[str, NDArray[np.float32]], refused: NDArray[np.bool_])
         np.copyto(layer, np.nan, where=refused)
 
 
+def own_parameters(local: Json) -> Json:
+    """Return a process's parameters as they were given: its `locals()` at its first line, but the cube."""
+    return {name: value for name, value in local.items() if name != "cube"}
+
+
 def attributes(
     process: str, title: str, made_by: str, about: Json, parameters: Json, of_bands: Mapping[str, Json]
 ) -> Json:
@@ -114,6 +119,19 @@ def attributes(
         "parameters": json.dumps(parameters, default=list),
         "band_attrs": dict(of_bands),
     }
+
+
+def attributes_by_model(
+    process: str,
+    title: str,
+    card: Card,
+    parameters: Json,
+    of_bands: Mapping[str, Json],
+    also: Json | None = None,
+) -> Json:
+    """Return the same of what a model made; `also` follows what is said of it."""
+    made_by, about = f"{card.name} {card.version}", model_attributes(card) | (also or {})
+    return attributes(process, title, made_by, about, parameters, of_bands)
 
 
 def model_attributes(card: Card) -> Json:

@@ -18,7 +18,7 @@ from openeo_udf_fusion.processes.landsat_scenes import (
     of_band,
     scene_of,
 )
-from openeo_udf_fusion.processes.layers import check_overlap
+from openeo_udf_fusion.processes.layers import check_overlap, own_parameters
 
 NAME = "sharpen_landsat_thermal"
 SENSOR, BAND = LANDSAT, shared.TEMPERATURE
@@ -44,18 +44,13 @@ def sharpen_landsat_thermal(
     cube : DataArray or Dataset
         As `fuse_landsat_sentinel2` takes it; `l8_LST` in kelvin and at least one band of Sentinel-2 are
         needed, Landsat's reflectance helps. The network runs in float32: bfloat16 is too coarse for it.
-    temporal_extent : (start, end), optional
-        Left-closed. The network counts days from its start. Needed unless `dates` is a list; then the first
-        of the list is day 0.
     dates : str or list of dates
         "acquisition" (the dates on which Landsat has any value in the chunk: they may differ from tile to
         tile where swaths end), or the dates themselves. At most 200.
     days_to_observation : bool
         Adds `days_to_own_observation` of the temperature, and `days_to_observation` by either sensor.
-    model : str
-        Name of the card: of this package, or of the folder that OPENEO_UDF_FUSION_MODELS names.
-    landsat_cell_offset_px : (row, column)
-        The pixel of the cube, 0 to 2, at which a cell of Landsat's 30 m begins.
+    temporal_extent, model, landsat_cell_offset_px
+        As `fuse_landsat_sentinel2` takes them.
 
     Returns
     -------
@@ -75,6 +70,7 @@ def sharpen_landsat_thermal(
     >>> sharp = sharpen_landsat_thermal(cube, ["2018-05-01", "2018-10-01"])  # doctest: +SKIP
     >>> seen = sharp.sel(bands="LST").where(sharp.sel(bands="provenance") == 0)  # doctest: +SKIP
     """
+    parameters = own_parameters(locals())
     bands = output_bands(days_to_observation, model)
     offset = shared.check_offset(landsat_cell_offset_px)
     card, given = shared.card_of(model), labelled(cube)
@@ -92,13 +88,6 @@ def sharpen_landsat_thermal(
     layers = shared.layers_of(of_band(scene, SENSOR, place), request, values, days_to_observation)
     layers["provenance"][np.isnan(layers[BAND])] = provenance.REFUSED
     result = shared.result_of(cube, scene, request, layers, bands)
-    parameters = {
-        "temporal_extent": temporal_extent,
-        "dates": dates,
-        "days_to_observation": days_to_observation,
-        "model": model,
-        "landsat_cell_offset_px": landsat_cell_offset_px,
-    }
     title = "Landsat land surface temperature at 10 m"
     result.attrs = shared.attributes(NAME, title, request, parameters, bands, given)
     return result

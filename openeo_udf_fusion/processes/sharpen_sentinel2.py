@@ -14,7 +14,7 @@ from openeo_udf_fusion.processes import landsat_sentinel2 as shared
 from openeo_udf_fusion.processes.image_series import COARSE_GSD_M, labelled
 from openeo_udf_fusion.processes.landsat_scenes import OPTICAL, Scene, clear_on_days, scene_of
 from openeo_udf_fusion.processes.landsat_sentinel2 import warning_of as warning_of
-from openeo_udf_fusion.processes.layers import check_overlap
+from openeo_udf_fusion.processes.layers import check_overlap, own_parameters
 
 NAME = "sharpen_sentinel2"
 SENSOR = OPTICAL
@@ -42,9 +42,6 @@ def sharpen_sentinel2(
         As `fuse_landsat_sentinel2` takes it; at least one band of 20 m (`s2_B05`, `s2_B06`, `s2_B07`,
         `s2_B8A`, `s2_B11`, `s2_B12`) on the grid of 10 m is needed. Values that were repeated 2 x 2 times to
         get there are interpolated, others are taken as they are. Landsat helps if the cube has it.
-    temporal_extent : (start, end), optional
-        Left-closed. The network counts days from its start. Needed unless `dates` is a list; then the first
-        of the list is day 0.
     dates : str or list of dates
         "acquisition" (the dates on which Sentinel-2 has any value in the chunk: they may differ from tile to
         tile where swaths end), or the dates themselves. At most 200.
@@ -52,10 +49,8 @@ def sharpen_sentinel2(
         Adds `days_to_own_observation` by Sentinel-2, and `days_to_observation` by either sensor.
     precision : "float32" or "bfloat16"
         Of the network; bfloat16 where the model's card says that it was checked.
-    model : str
-        Name of the card: of this package, or of the folder that OPENEO_UDF_FUSION_MODELS names.
-    landsat_cell_offset_px : (row, column)
-        The pixel of the cube, 0 to 2, at which a cell of Landsat's 30 m begins.
+    temporal_extent, model, landsat_cell_offset_px
+        As `fuse_landsat_sentinel2` takes them.
 
     Returns
     -------
@@ -75,6 +70,7 @@ def sharpen_sentinel2(
     >>> sharp = sharpen_sentinel2(cube, ["2018-05-01", "2018-10-01"])  # doctest: +SKIP
     >>> seen = sharp.where(sharp.sel(bands="provenance") == 0)  # doctest: +SKIP
     """
+    parameters = own_parameters(locals())
     bands = output_bands(days_to_observation, model)
     check_choice("precision", precision, ("float32", "bfloat16"))
     offset = shared.check_offset(landsat_cell_offset_px)
@@ -91,14 +87,6 @@ def sharpen_sentinel2(
     _keep_observed(values[SENSOR], scene, request)
     layers = shared.layers_of(scene, request, values, days_to_observation)
     result = shared.result_of(cube, scene, request, layers, bands)
-    parameters = {
-        "temporal_extent": temporal_extent,
-        "dates": dates,
-        "days_to_observation": days_to_observation,
-        "precision": precision,
-        "model": model,
-        "landsat_cell_offset_px": landsat_cell_offset_px,
-    }
     result.attrs = shared.attributes(NAME, "Sentinel-2 at 10 m", request, parameters, bands, given)
     return result
 
