@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from openeo_udf_fusion.models.calibration import Calibration
-from openeo_udf_fusion.models.satfusenet import OTHER, GatheredReach, Grid, Reach, SatFuseNet
+from openeo_udf_fusion.models.merging import Grid
+from openeo_udf_fusion.models.satfusenet import OTHER, GatheredReach, Reach, SatFuseNet
 from openeo_udf_fusion.models.series import Precision
 
 ReachOf = Callable[..., Reach | GatheredReach]

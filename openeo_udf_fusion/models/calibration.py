@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, Grid, holds, neighbours
+from openeo_udf_fusion.models.merging import FAR_DAYS, Grid, holds, neighbours
+from openeo_udf_fusion.models.satfusenet import OTHER, Estimate
 
 NEIGHBOURHOOD_DAYS = 34
 """Two steps of a 16-day composite, and two days to spare."""

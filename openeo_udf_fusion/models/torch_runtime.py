@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from openeo_udf_fusion.models.calibrated import CalibratedNetwork
 from openeo_udf_fusion.models.calibration import Calibration
 from openeo_udf_fusion.models.cores import MOST, granted, stated
-from openeo_udf_fusion.models.satfusenet import Grid, SatFuseNet
+from openeo_udf_fusion.models.merging import Grid
+from openeo_udf_fusion.models.satfusenet import SatFuseNet
 from openeo_udf_fusion.models.series import Daily, Outcome, Precision, Runtime
 from openeo_udf_fusion.models.threads import side_by_side
 

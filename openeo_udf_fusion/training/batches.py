@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from openeo_udf_fusion.models.satfusenet import Config, Grid
+from openeo_udf_fusion.models.merging import Grid
+from openeo_udf_fusion.models.satfusenet import Config
 from openeo_udf_fusion.training.masks import visible_bands, visible_days
 from openeo_udf_fusion.training.pairs import Pairs
 

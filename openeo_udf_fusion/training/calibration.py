@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from openeo_udf_fusion.jsontypes import Json
 from openeo_udf_fusion.models.calibration import Calibration, looks, restlessness
-from openeo_udf_fusion.models.satfusenet import FAR_DAYS, OTHER, Estimate, Grid, SatFuseNet
+from openeo_udf_fusion.models.merging import FAR_DAYS, Grid
+from openeo_udf_fusion.models.satfusenet import OTHER, Estimate, SatFuseNet
 from openeo_udf_fusion.training.batches import BIN_DAYS, Series, on_grid, query_positions, series_of
 from openeo_udf_fusion.training.composites import Withheld
 from openeo_udf_fusion.training.masks import sparse_days, visible_bands

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from openeo_udf_fusion.models.calibrated import CalibratedNetwork
-from openeo_udf_fusion.models.satfusenet import OTHER, GatheredReach, Grid
+from openeo_udf_fusion.models.merging import Grid
+from openeo_udf_fusion.models.satfusenet import OTHER, GatheredReach
 
 OPSET = 20
 """The first with the GELU; onnxruntime knows it since 1.17."""

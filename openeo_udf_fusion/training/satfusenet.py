@@ -13,7 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from openeo_udf_fusion.jsontypes import Json
-from openeo_udf_fusion.models.satfusenet import OTHER, Config, Grid, SatFuseNet
+from openeo_udf_fusion.models.merging import Grid
+from openeo_udf_fusion.models.satfusenet import OTHER, Config, SatFuseNet
 from openeo_udf_fusion.training import checkpoints
 from openeo_udf_fusion.training.batches import BIN_DAYS, MARGIN_DAYS, Batch, draw, query_positions
 from openeo_udf_fusion.training.losses import crps_normal

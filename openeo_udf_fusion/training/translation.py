@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from openeo_udf_fusion.baselines import ridge
 from openeo_udf_fusion.errors import InvalidParameter
-from openeo_udf_fusion.models.satfusenet import OTHER, Merge, SatFuseNet
+from openeo_udf_fusion.models.merging import Merge
+from openeo_udf_fusion.models.satfusenet import OTHER, SatFuseNet
 from openeo_udf_fusion.training.pairs import Pairs
 
 Floats = NDArray[np.float64]

@@ -4,7 +4,8 @@ import torch
 
 from openeo_udf_fusion.models import calibration as module
 from openeo_udf_fusion.models.calibration import Calibration
-from openeo_udf_fusion.models.satfusenet import FAR_DAYS, Estimate, Grid
+from openeo_udf_fusion.models.merging import FAR_DAYS, Grid
+from openeo_udf_fusion.models.satfusenet import Estimate
 
 KNOTS = [2, 11, 81]
 BANDS = {"modis": 7, "viirs": 8}

@@ -4,17 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from openeo_udf_fusion.models.satfusenet import (
-    FAR_DAYS,
-    Attention,
-    Config,
-    Grid,
-    Merge,
-    Reach,
-    SatFuseNet,
-    Translation,
-    interpolate,
-)
+from openeo_udf_fusion.models.merging import FAR_DAYS, Grid, Merge, Translation, interpolate
+from openeo_udf_fusion.models.satfusenet import Attention, Config, Reach, SatFuseNet
 
 
 def random_grid(seed: int, share: float = 0.4, days: int = 60, bands: int = 7) -> Grid:

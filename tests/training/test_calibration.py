@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from openeo_udf_fusion.models.calibration import Calibration
-from openeo_udf_fusion.models.satfusenet import Grid, SatFuseNet
+from openeo_udf_fusion.models.merging import Grid
+from openeo_udf_fusion.models.satfusenet import SatFuseNet
 from openeo_udf_fusion.training import calibration as module
 from openeo_udf_fusion.training.calibration import (
     Rows,

@@ -1,7 +1,8 @@
 import numpy as np
 import torch
 
-from openeo_udf_fusion.models.satfusenet import OTHER, Config, Grid, SatFuseNet
+from openeo_udf_fusion.models.merging import Grid
+from openeo_udf_fusion.models.satfusenet import OTHER, Config, SatFuseNet
 from openeo_udf_fusion.training.batches import draw
 from openeo_udf_fusion.training.translation import ALIKE, fit_translations, halves
 
