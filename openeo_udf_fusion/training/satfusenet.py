@@ -17,7 +17,7 @@ from openeo_udf_fusion.models.merging import Grid
 from openeo_udf_fusion.models.satfusenet import OTHER, Config, SatFuseNet
 from openeo_udf_fusion.training import checkpoints
 from openeo_udf_fusion.training.batches import BIN_DAYS, MARGIN_DAYS, Batch, draw, query_positions
-from openeo_udf_fusion.training.losses import crps_normal
+from openeo_udf_fusion.training.losses import crps_normal, masked_mean
 from openeo_udf_fusion.training.pairs import Pairs
 from openeo_udf_fusion.training.state import State, begin, decay_groups, rate_at
 from openeo_udf_fusion.training.translation import fit_translations
@@ -219,11 +219,6 @@ class Run:
             query = torch.arange(MARGIN_DAYS, z.shape[1] * BIN_DAYS - MARGIN_DAYS, device=z.device)
             scores += [float(self.scores(model, z, centres, batch, query, s)[0]) for s in OTHER]
         state.keep_if_best(float(np.mean(scores)))
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the mask; zero where it is empty."""
-    return torch.where(mask, values, 0.0).sum() / mask.sum().clamp(min=1)
 
 
 def climate(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> Tensor:
