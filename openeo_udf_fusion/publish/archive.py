@@ -175,11 +175,16 @@ def _contents(folder: Path) -> list[Json]:
 def _described(distribution: metadata.Distribution) -> Json:
     about, prefix = distribution.metadata, "License :: OSI Approved :: "
     # Some put the whole text of their licence into the old field.
-    stated = about["License-Expression"] or (about["License"] or "").strip().split("\n")[0]
+    stated = _field(about, "License-Expression") or _field(about, "License").strip().split("\n")[0]
     classifiers = about.get_all("Classifier") or []
     classified = [text.removeprefix(prefix) for text in classifiers if text.startswith(prefix)]
     licence = stated or ", ".join(classified) or "see its dist-info folder"
     return {"name": about["Name"], "version": distribution.version, "licence": licence}
+
+
+def _field(about: metadata.PackageMetadata, name: str) -> str:
+    """A field of a distribution's metadata, or nothing; some finders raise where it is missing."""
+    return about[name] or "" if name in about else ""
 
 
 def _weights(runtime: Runtime) -> list[Json]:

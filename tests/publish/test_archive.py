@@ -4,6 +4,9 @@ import hashlib
 import json
 import re
 import zipfile
+from email import message_from_string
+from email.message import Message
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -78,6 +81,23 @@ def test_the_manifest_says_what_is_inside(built):
         "machine": "x86_64",
         "folder": udfs.ARCHIVE_FOLDER,
     }
+
+
+def test_metadata_that_raises_where_a_field_is_missing_can_be_read(tmp_path, monkeypatch):
+    """As that of the package importlib_metadata does, once anything has imported it."""
+
+    class Strict(Message):
+        def __getitem__(self, name: str) -> str:
+            if name not in self:
+                raise KeyError(name)
+            return str(super().__getitem__(name))
+
+    folder = tmp_path / "made-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: made\nVersion: 1.0\nLicense: MIT\n")
+    strict = property(lambda found: message_from_string(found.read_text("METADATA"), Strict))
+    monkeypatch.setattr(metadata.PathDistribution, "metadata", strict)
+    assert archive._contents(tmp_path) == [{"name": "made", "version": "1.0", "licence": "MIT"}]
 
 
 def test_sizes_are_those_of_the_file(built):
