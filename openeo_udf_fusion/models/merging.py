@@ -31,7 +31,10 @@ class Base(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """One series out of two sensors, and how they differ around each day; all (p, t, b)."""
+    """One series out of two sensors, and how they differ around each day; all (p, t, b).
+
+    Where the grid is not valid its values are not zero, but what a translation makes of nothing.
+    """
 
     grid: Grid
     peculiar: Tensor  # the sensors' difference nearby, less their mean difference
